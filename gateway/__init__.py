@@ -1,0 +1,1 @@
+"""The HTTP gateway: validates, accepts, lists, streams. It touches no vendor."""

@@ -1,0 +1,184 @@
+"""The one error tree. Each error has a stable `code`, an HTTP status, and says whether trying again can help.
+
+A class's docstring is its default message, written for the caller who has to act on it.
+"""
+
+from typing import ClassVar
+
+import msgspec
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with a request."""
+
+    pointer: str
+    """Where: a JSON pointer as a URI fragment (RFC 6901), e.g. `#/input/text`; or `header:NAME`, `query:NAME`."""
+    detail: str
+    """What is wrong and how to mend it."""
+
+
+class RingbackError(Exception):
+    """Something went wrong inside Ringback."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        """`retry_after` is in seconds: when trying again makes sense, if that is known."""
+        self.detail = detail or (type(self).__doc__ or type(self).__name__).strip()
+        self.errors = errors
+        self.retry_after = retry_after
+        super().__init__(self.detail)
+
+
+class ConfigurationError(RingbackError):
+    """The configuration cannot be used."""
+
+    code = "configuration_error"
+
+
+class InvalidRequest(RingbackError):
+    """The request is not valid; `errors` names each field."""
+
+    code = "validation_error"
+    status = 422
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> "InvalidRequest":
+        """The error for one field; `pointer` as in `FieldError`."""
+        return cls(detail, errors=(FieldError(pointer=pointer, detail=detail),))
+
+
+class InvalidJson(InvalidRequest):
+    """The body is not valid UTF-8 JSON."""
+
+    code = "invalid_json"
+    status = 400
+
+
+class UnknownJobType(InvalidRequest):
+    """There is no such job type; GET /v1/job-types lists them."""
+
+    code = "unknown_job_type"
+
+
+class UnknownModel(InvalidRequest):
+    """There is no such route or provider; name a route or `provider/model`."""
+
+    code = "unknown_model"
+
+
+class ProviderDisabled(InvalidRequest):
+    """The provider is not configured on this deployment."""
+
+    code = "provider_disabled"
+
+
+class CallbackNotAllowed(InvalidRequest):
+    """The callback URL cannot be used."""
+
+    code = "callback_not_allowed"
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """This Idempotency-Key was used with another body; use a new key for a new request."""
+
+    code = "idempotency_key_reused"
+
+
+class BodyTooLarge(RingbackError):
+    """The body is larger than this deployment accepts."""
+
+    code = "body_too_large"
+    status = 413
+
+
+class Unauthorized(RingbackError):
+    """A valid API key is required: Authorization: Bearer <key>."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class NotFound(RingbackError):
+    """There is nothing here."""
+
+    code = "not_found"
+    status = 404
+
+
+class JobNotFound(NotFound):
+    """There is no such job, or it has passed its retention."""
+
+    code = "job_not_found"
+
+
+class JobAlreadyEnded(RingbackError):
+    """The job has already ended; its state is final."""
+
+    code = "job_already_ended"
+    status = 409
+
+
+class EventsGone(RingbackError):
+    """The events after this id are no longer kept; read the job by GET."""
+
+    code = "events_gone"
+    status = 410
+
+
+class StoreUnavailable(RingbackError):
+    """The job store cannot be reached; nothing was accepted. Try again shortly."""
+
+    code = "store_unavailable"
+    status = 503
+    retryable = True
+
+
+class ShuttingDown(RingbackError):
+    """This process is shutting down; another one will answer."""
+
+    code = "shutting_down"
+    status = 503
+    retryable = True
+
+
+class StaleFence(RingbackError):
+    """Another worker holds this job now; this one's writes are refused."""
+
+    code = "stale_fence"
+
+
+class JobFailure(RingbackError):
+    """A reason for which a job ends as `failed`; its code becomes the job's `error.code`."""
+
+
+class AttemptsExhausted(JobFailure):
+    """Every allowed attempt at this job was lost with its worker."""
+
+    code = "attempts_exhausted"
+
+
+class OutputInvalid(JobFailure):
+    """The model's answer did not fit the job's output schema, also after one repair attempt."""
+
+    code = "output_invalid"
+
+
+class DeadlineExceeded(JobFailure):
+    """The job did not finish within its `total_s`."""
+
+    code = "deadline_exceeded"
+
+
+class StartDeadlineExceeded(JobFailure):
+    """The job was not started within its `start_s`."""
+
+    code = "start_deadline_exceeded"

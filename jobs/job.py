@@ -1,0 +1,233 @@
+"""The Job and everything in it, as callers see it: request, states, usage, error, callback, deadlines."""
+
+import enum
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, assert_never
+
+import msgspec
+
+from jobs import errors
+
+Priority = Literal["high", "normal", "low"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+TerminalStatus = Literal["succeeded", "failed", "cancelled", "expired"]
+TERMINAL: frozenset[str] = frozenset({"succeeded", "failed", "cancelled", "expired"})
+
+METADATA_LIMIT = 16 * 1024
+"""Bytes of compact JSON that `metadata` may hold."""
+
+
+class JobEvent(enum.StrEnum):
+    """The events that are also callback types."""
+
+    STARTED = "job.started"
+    SUCCEEDED = "job.succeeded"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+    EXPIRED = "job.expired"
+
+
+def terminal_event(status: TerminalStatus) -> JobEvent:
+    """The event that ends a job in `status`."""
+    match status:
+        case "succeeded":
+            return JobEvent.SUCCEEDED
+        case "failed":
+            return JobEvent.FAILED
+        case "cancelled":
+            return JobEvent.CANCELLED
+        case "expired":
+            return JobEvent.EXPIRED
+        case _:
+            assert_never(status)
+
+
+TERMINAL_EVENTS = tuple(e for e in JobEvent if e is not JobEvent.STARTED)
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
+class Deadline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits in seconds; each one that is not given falls back to the deployment's default."""
+
+    start_s: Seconds | None = None
+    """From acceptance to the first attempt; past it the job is `expired` and never started."""
+    first_token_s: Seconds | None = None
+    """From the provider call to its first token."""
+    stall_s: Seconds | None = None
+    """Between two tokens."""
+    total_s: Seconds | None = None
+    """From the start of an attempt to its end."""
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where and on which events the caller wants to be called back."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    events: tuple[JobEvent, ...] = TERMINAL_EVENTS
+
+
+class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of `POST /v1/jobs`."""
+
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    input: msgspec.Raw
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=256)] | None = None
+    fallbacks: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...], msgspec.Meta(max_length=8)
+    ] = ()
+    callback: Callback | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    priority: Priority = "normal"
+    deadline: Deadline = Deadline()
+
+
+class PromptRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which prompt made a job's answer: its name, version and content hash."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job consumed. `input_tokens` includes cached ones; `output_tokens` includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input tokens: read from the vendor's prompt cache."""
+    reasoning_tokens: int = 0
+    """Of the output tokens: not part of the visible answer."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+class JobError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job did not succeed."""
+
+    code: str
+    message: str
+    provider: str | None = None
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: errors.RingbackError, provider: str | None = None) -> "JobError":
+        """The record of `error`, made while `provider` (`None`: no provider) was asked."""
+        return cls(code=error.code, message=error.detail, provider=provider, retryable=error.retryable)
+
+
+class Links(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to go from here, as paths on this gateway."""
+
+    self: str
+    events: str
+    deliveries: str
+    cancel: str
+
+    @classmethod
+    def of(cls, job_id: str) -> "Links":
+        """The links of one job."""
+        base = f"/v1/jobs/{job_id}"
+        return cls(self=base, events=f"{base}/events", deliveries=f"{base}/deliveries", cancel=f"{base}/cancel")
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as callers see it in every answer, event and callback. Times are RFC 3339 UTC."""
+
+    id: str
+    type: str
+    status: Status
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    attempt: int
+    model: str
+    """`provider/model` that answers, or that will be asked first."""
+    provider: str
+    prompt: PromptRef
+    input: msgspec.Raw
+    output: Any
+    error: JobError | None
+    usage: Usage
+    cost: None
+    metadata: msgspec.Raw
+    session_id: str | None
+    callback: Callback | None
+    links: Links
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What never changes after acceptance; stored as one JSON document in the job's record."""
+
+    id: str
+    type: str
+    created_ms: int
+    """Unix time, milliseconds."""
+    prompt: PromptRef
+    input: msgspec.Raw
+    metadata: msgspec.Raw
+    targets: tuple[str, ...]
+    """`provider/model` in the order in which they are asked; at least one."""
+    callback: Callback | None = None
+    deadline: Deadline = Deadline()
+    priority: Priority = "normal"
+    session_id: str | None = None
+    owner: str = ""
+    """Id of the API key that submitted it; empty where keys are off."""
+
+
+def moment(ms: int | None) -> datetime | None:
+    """Unix milliseconds as an aware UTC datetime; `None` stays `None`."""
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def split_model(target: str) -> tuple[str, str]:
+    """`provider/model` as its two parts; the model may itself contain slashes. Empty model when there is no slash."""
+    provider, _, model = target.partition("/")
+    return provider, model
+
+
+def view(
+    spec: JobSpec,
+    *,
+    status: Status,
+    attempt: int = 0,
+    started_ms: int | None = None,
+    ended_ms: int | None = None,
+    target: str | None = None,
+    output: Any = None,
+    error: JobError | None = None,
+    usage: Usage | None = None,
+) -> Job:
+    """The Job that `spec` is in the given state; `target` is the `provider/model` asked last."""
+    model = target or spec.targets[0]
+    created = moment(spec.created_ms)
+    assert created is not None  # noqa: S101 - narrows the type only
+    return Job(
+        id=spec.id,
+        type=spec.type,
+        status=status,
+        created_at=created,
+        started_at=moment(started_ms),
+        ended_at=moment(ended_ms),
+        attempt=attempt,
+        model=model,
+        provider=split_model(model)[0],
+        prompt=spec.prompt,
+        input=spec.input,
+        output=output,
+        error=error,
+        usage=usage or Usage(),
+        cost=None,
+        metadata=spec.metadata,
+        session_id=spec.session_id,
+        callback=spec.callback,
+        links=Links.of(spec.id),
+    )

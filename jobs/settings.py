@@ -1,0 +1,189 @@
+"""All settings, from `ringback.toml` overridden by `RINGBACK_*` variables. The environment is read only here.
+
+Vendor SDKs read their own variables themselves; here we only look which vendors those variables switch on.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from jobs import errors
+
+PROVIDERS = ("bedrock", "gemini", "anthropic", "openai", "offline", "fake")
+
+SWITCHED_ON_BY: dict[str, tuple[str, ...]] = {
+    "bedrock": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "anthropic": ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
+    "openai": ("OPENAI_API_KEY", "OPENAI_BASE_URL"),
+}
+"""Any one of these variables, set and not empty, switches the provider on."""
+
+Network = IPv4Network | IPv6Network
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Default deadlines of a job, in seconds; a job's own `deadline` overrides each."""
+
+    start_s: float | None = None
+    first_token_s: float = 60.0
+    stall_s: float = 60.0
+    total_s: float = 600.0
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ringback's settings. Each field `x` is `x` in ringback.toml and `RINGBACK_X` in the environment."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis or Valkey: the truth about jobs."""
+    broker_url: str = ""
+    """Celery's broker, which carries hints only; empty: the Redis above."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    data_dir: Path = Path(".ringback")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    default_model: str = "offline/rules"
+    """Route or `provider/model` where neither the job nor its prompt names one."""
+    prompts_dir: Path | None = None
+    api_keys: Literal["required", "off"] = "required"
+    webhook_secret: str = ""
+    """`whsec_` and base64 of 24 to 64 bytes; callbacks are signed with it."""
+    callback_allow: tuple[str, ...] = ()
+    """CIDRs or host names that callbacks may reach although they are private."""
+    providers: tuple[str, ...] = ()
+    """Which providers are on; empty: those whose credentials are in the environment, and `offline`."""
+    routes: dict[str, tuple[str, ...]] = {}
+    """Names for ordered lists of `provider/model`; only in ringback.toml."""
+    timeouts: Timeouts = Timeouts()
+    """Only in ringback.toml."""
+    shards: int = 16
+    """Into how many hash slots the keys of new jobs spread; ids tell their shard, so it may change."""
+    worker_slots: int = 256
+    """Jobs that one worker process runs at once."""
+    max_attempts: int = 5
+    """Attempts at a job whose workers died, before it fails with `attempts_exhausted`."""
+    lease_s: float = 30.0
+    """A worker that has not renewed its lease on a job for so long has lost it."""
+    max_body_bytes: int = 4 * 1024 * 1024
+    job_retention_s: float = 7 * 86_400.0
+    event_retention_s: float = 3_600.0
+    """After the job's end."""
+    delivery_retention_s: float = 30 * 86_400.0
+    store_timeout_s: float = 1.5
+    """How long the gateway waits for the store before it answers 503."""
+    drain_s: float = 20.0
+    """How long a process that was told to stop may take to finish what it runs."""
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL as kombu spells it."""
+        url = self.broker_url or self.redis_url
+        return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix://") else url
+
+    @property
+    def callback_networks(self) -> tuple[Network, ...]:
+        """The allowed private networks; a single address is a network of one."""
+        return tuple(ip_network(entry, strict=False) for entry in self.callback_allow if _is_network(entry))
+
+    @property
+    def callback_hosts(self) -> frozenset[str]:
+        """The allowed host names, in lower case."""
+        return frozenset(entry.lower() for entry in self.callback_allow if not _is_network(entry))
+
+
+def _is_network(entry: str) -> bool:
+    try:
+        ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+_IN_FILE_ONLY = frozenset({"routes", "timeouts"})
+_LISTS = frozenset({"callback_allow", "providers"})
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for field in Settings.__struct_fields__:
+        raw = environ.get(f"RINGBACK_{field.upper()}", "").strip()
+        if field in _IN_FILE_ONLY or not raw:
+            continue
+        values[field] = [part.strip() for part in raw.split(",") if part.strip()] if field in _LISTS else raw
+    return values
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text)
+    except OSError as error:
+        raise errors.ConfigurationError(f"RINGBACK_CONFIG: cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise errors.ConfigurationError(f"{path}: not valid TOML: {error}") from error
+
+
+def _switched_on(environ: Mapping[str, str]) -> tuple[str, ...]:
+    by_key = [provider for provider, names in SWITCHED_ON_BY.items() if any(environ.get(name) for name in names)]
+    if (
+        "bedrock" not in by_key
+        and Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser().is_file()
+    ):
+        by_key.append("bedrock")
+    return (*by_key, "offline")
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """The settings from `environ` (default: the process's own) and the file that `RINGBACK_CONFIG` names.
+
+    `overrides` win over both; those that are `None` are ignored.
+    Raises `errors.ConfigurationError` naming the setting, its source and what is allowed.
+    """
+    env = os.environ if environ is None else environ
+    config = env.get("RINGBACK_CONFIG")
+    path = Path(config) if config else Path("ringback.toml")
+    from_file = _from_file(path) if config or path.is_file() else {}
+    from_env = _from_environment(env)
+    values = from_file | from_env | {k: v for k, v in overrides.items() if v is not None}
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise errors.ConfigurationError(f"settings ({path} and RINGBACK_* variables): {error}") from error
+    if not settings.providers:
+        settings = msgspec.structs.replace(settings, providers=_switched_on(env))
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    for provider in settings.providers:
+        if provider not in PROVIDERS:
+            raise errors.ConfigurationError(f"RINGBACK_PROVIDERS: {provider!r} is not one of {', '.join(PROVIDERS)}")
+    for name, targets in settings.routes.items():
+        if "/" in name or not targets:
+            raise errors.ConfigurationError(
+                f"routes.{name}: a route is a name without slash for a list of at least one provider/model"
+            )
+        for target in targets:
+            if target.partition("/")[0] not in PROVIDERS or not target.partition("/")[2]:
+                raise errors.ConfigurationError(f"routes.{name}: {target!r} is not `provider/model`")
+    if not 1 <= settings.shards <= 1024:
+        raise errors.ConfigurationError("RINGBACK_SHARDS: 1 to 1024")
+    if not 0 <= settings.port <= 65_535:
+        raise errors.ConfigurationError("RINGBACK_PORT: 0 to 65535")
+    for field in ("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"):
+        if getattr(settings, field) <= 0:
+            raise errors.ConfigurationError(f"RINGBACK_{field.upper()}: must be greater than 0")

@@ -1,0 +1,1 @@
+"""Prompt files: each one in a catalog is a job type."""

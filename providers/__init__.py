@@ -1,0 +1,1 @@
+"""AI providers behind one interface, `AIService`; one folder per vendor."""

@@ -1,0 +1,151 @@
+"""What can go wrong at a provider, the same for every vendor. Classified by status first, by message last."""
+
+from typing import ClassVar
+
+from jobs import errors
+
+
+class ProviderError(errors.JobFailure):
+    """The provider failed."""
+
+    code = "provider_error"
+    answered: ClassVar[bool] = True
+    """Whether the provider itself said so (as opposed to silence or a broken connection)."""
+
+    def __init__(self, detail: str | None = None, *, provider: str, retry_after: float | None = None) -> None:
+        """`provider` is its name; `detail` is the vendor's own reason, without request content or secrets."""
+        super().__init__(detail, retry_after=retry_after)
+        self.provider = provider
+
+
+class RateLimited(ProviderError):
+    """The provider's rate limit or quota was reached."""
+
+    code = "provider_rate_limited"
+    retryable = True
+
+
+class Overloaded(ProviderError):
+    """The provider is overloaded."""
+
+    code = "provider_overloaded"
+    retryable = True
+
+
+class Unavailable(ProviderError):
+    """The provider had an internal error or is unavailable."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+
+class TimedOut(ProviderError):
+    """The provider gave up on the request for taking too long."""
+
+    code = "provider_timeout"
+    retryable = True
+
+
+class FirstTokenTimeout(TimedOut):
+    """The provider sent no first token within `first_token_s`."""
+
+    code = "first_token_timeout"
+    answered = False
+
+
+class Stalled(TimedOut):
+    """The provider sent nothing for `stall_s` in the middle of its answer."""
+
+    code = "stream_stalled"
+    answered = False
+
+
+class ConnectionFailed(ProviderError):
+    """The provider could not be reached."""
+
+    code = "provider_unreachable"
+    retryable = True
+    answered = False
+
+
+class StreamInterrupted(ProviderError):
+    """The provider's stream ended before the answer was complete."""
+
+    code = "stream_interrupted"
+    retryable = True
+    answered = False
+
+
+class MalformedAnswer(ProviderError):
+    """The provider sent something that its protocol does not allow."""
+
+    code = "provider_malformed_answer"
+    retryable = True
+
+
+class AuthenticationFailed(ProviderError):
+    """The provider refused the credentials."""
+
+    code = "provider_authentication_failed"
+
+
+class PermissionDenied(ProviderError):
+    """The credentials may not use this model."""
+
+    code = "provider_permission_denied"
+
+
+class ModelNotFound(ProviderError):
+    """The provider has no such model."""
+
+    code = "model_not_found"
+
+
+class BadRequest(ProviderError):
+    """The provider refused the request as invalid."""
+
+    code = "provider_bad_request"
+
+
+class ContextTooLong(BadRequest):
+    """The input is longer than the model's context."""
+
+    code = "context_too_long"
+
+
+class ContentFiltered(ProviderError):
+    """The provider's content filter blocked the request or the answer."""
+
+    code = "content_filtered"
+
+
+class Unsupported(ProviderError):
+    """The provider cannot do this (images, tools, …) with this model."""
+
+    code = "unsupported"
+    answered = False
+
+
+def from_status(status: int, detail: str, *, provider: str, retry_after: float | None = None) -> ProviderError:
+    """The error that an HTTP status means where the vendor says nothing more exact."""
+    cls: type[ProviderError]
+    match status:
+        case 401:
+            cls = AuthenticationFailed
+        case 402 | 429:
+            cls = RateLimited
+        case 403:
+            cls = PermissionDenied
+        case 404:
+            cls = ModelNotFound
+        case 408 | 504:
+            cls = TimedOut
+        case 413:
+            cls = ContextTooLong
+        case 503 | 529:
+            cls = Overloaded
+        case _ if status >= 500:
+            cls = Unavailable
+        case _:
+            cls = BadRequest
+    return cls(detail, provider=provider, retry_after=retry_after)

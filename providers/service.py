@@ -1,0 +1,141 @@
+"""`AIService`: what every provider can do, and the types that go in and come out. Nothing here knows a vendor."""
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from jobs.job import Usage
+
+
+class Text(msgspec.Struct, frozen=True, tag="text"):
+    """A piece of text in a message."""
+
+    text: str
+
+
+class Image(msgspec.Struct, frozen=True, tag="image"):
+    """An image in a message."""
+
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+    data: bytes
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """The model wants a tool called; in a message, that it did so before."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
+    """What a tool answered to the call with that id."""
+
+    call_id: str
+    name: str
+    content: str
+
+
+Part = Text | Image | ToolCall | ToolResult
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn of the conversation. Tool results travel in `user` messages."""
+
+    role: Literal["user", "assistant"]
+    parts: tuple[Part, ...]
+
+
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that the model may ask for; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the model should answer; what is `None` is left to the vendor."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to a model."""
+
+    model: str
+    """The vendor's name of the model (without our `provider/`)."""
+    messages: tuple[Message, ...]
+    system: str | None = None
+    settings: ModelSettings = ModelSettings()
+    tools: tuple[Tool, ...] = ()
+    output_schema: dict[str, Any] | None = None
+    """JSON Schema that the answer should fit. A hint for providers with a JSON mode: the prompt also says so, and
+    the caller checks."""
+    task: str = ""
+    """The job type this is asked for, e.g. `summarize`; only providers without a real model (offline) look at it."""
+    subject: dict[str, Any] = {}
+    """The job's validated input, for the same providers."""
+
+
+Finish = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """More text of the answer; never empty."""
+
+    text: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """A complete answer."""
+
+    text: str
+    finish: Finish
+    usage: Usage
+    model: str
+    """The model that answered, as the vendor names it."""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a provider can do with a model."""
+
+    images: bool
+    tools: bool
+    json_schema: bool
+    """Has a mechanism of its own that makes answers fit `output_schema`."""
+
+
+class AIService(Protocol):
+    """One provider. Instances are made once per process and shared by all its jobs."""
+
+    name: str
+    """The `provider` of `provider/model`."""
+
+    def capabilities(self, model: str) -> Capabilities:
+        """What can be asked of `model`. Asking for more raises `errors.Unsupported` before any call is made."""
+        ...
+
+    async def generate(self, ask: Ask) -> Answer:
+        """The whole answer at once.
+
+        Raises a class of `providers.errors`; cancelling closes the connection to the vendor. Makes exactly one
+        attempt: retrying is the caller's business. Has no time limit of its own but for connecting (10 s).
+        """
+        ...
+
+    def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+        """The answer as it comes: any number of `Delta`, then exactly one `Answer` whose text is their
+        concatenation. Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator
+        closes the connection too. A stream that ends without the vendor's own end mark raises `errors.StreamInterrupted`.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Closes what the service holds open."""
+        ...

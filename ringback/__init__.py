@@ -1,0 +1,1 @@
+"""The command line, the embedded supervisor, and what users' own tests need (`ringback.testing`)."""
