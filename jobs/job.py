@@ -1,4 +1,4 @@
-"""The Job and everything in it, as callers see it: request, states, usage, error, callback, deadlines."""
+"""The Job and everything in it, as callers see it: request, states, error, callback, deadlines."""
 
 import enum
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, assert_never
 import msgspec
 
 from jobs import errors
+from jobs.model import Usage, split_model
 
 Priority = Literal["high", "normal", "low"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
@@ -90,25 +91,6 @@ class PromptRef(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job consumed. `input_tokens` includes cached ones; `output_tokens` includes reasoning."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    """Of the input tokens: read from the vendor's prompt cache."""
-    reasoning_tokens: int = 0
-    """Of the output tokens: not part of the visible answer."""
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-        )
-
-
 class JobError(msgspec.Struct, frozen=True, kw_only=True):
     """Why a job did not succeed."""
 
@@ -186,12 +168,6 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
 def moment(ms: int | None) -> datetime | None:
     """Unix milliseconds as an aware UTC datetime; `None` stays `None`."""
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def split_model(target: str) -> tuple[str, str]:
-    """`provider/model` as its two parts; the model may itself contain slashes. Empty model when there is no slash."""
-    provider, _, model = target.partition("/")
-    return provider, model
 
 
 def view(

@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from jobs.job import Usage
+from jobs.model import ModelSettings, Usage
 
 
 class Text(msgspec.Struct, frozen=True, tag="text"):
@@ -53,15 +53,6 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str
     parameters: dict[str, Any]
-
-
-class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the model should answer; what is `None` is left to the vendor."""
-
-    temperature: float | None = None
-    max_tokens: int | None = None
-    top_p: float | None = None
-    stop: tuple[str, ...] = ()
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +121,7 @@ class AIService(Protocol):
         ...
 
     def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
-        """The answer as it comes: any number of `Delta`, then exactly one `Answer` whose text is their
-        concatenation. Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator
+        """The answer as it comes: any number of `Delta`, then exactly one `Answer` with their whole text. Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator
         closes the connection too. A stream that ends without the vendor's own end mark raises `errors.StreamInterrupted`.
         """
         ...

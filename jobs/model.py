@@ -1,0 +1,37 @@
+"""What is asked of a model and what that consumed: target names, settings, usage."""
+
+import msgspec
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the model should answer; what is `None` is left to the vendor."""
+
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job consumed. `input_tokens` includes cached ones; `output_tokens` includes reasoning."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input tokens: read from the vendor's prompt cache."""
+    reasoning_tokens: int = 0
+    """Of the output tokens: not part of the visible answer."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+        )
+
+
+def split_model(target: str) -> tuple[str, str]:
+    """`provider/model` as its two parts; the model may itself contain slashes. Empty model when there is no slash."""
+    provider, _, model = target.partition("/")
+    return provider, model
