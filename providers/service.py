@@ -121,8 +121,10 @@ class AIService(Protocol):
         ...
 
     def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
-        """The answer as it comes: any number of `Delta`, then exactly one `Answer` with their whole text. Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator
-        closes the connection too. A stream that ends without the vendor's own end mark raises `errors.StreamInterrupted`.
+        """The answer as it comes: any number of `Delta`, then exactly one `Answer` with their whole text.
+
+        Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator closes the
+        connection too. A stream that ends without the vendor's own end mark raises `errors.StreamInterrupted`.
         """
         ...
 
