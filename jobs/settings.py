@@ -146,10 +146,12 @@ def _switched_on(environ: Mapping[str, str]) -> tuple[str, ...]:
     return (*by_key, "offline")
 
 
-def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+def load(
+    environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, Any] | None = None, **overrides: Any
+) -> Settings:
     """The settings from `environ` (default: the process's own) and the file that `RINGBACK_CONFIG` names.
 
-    `overrides` win over both; those that are `None` are ignored.
+    `overrides` win over both; those that are `None` are ignored. `defaults` stand in for what is given nowhere.
     Raises `errors.ConfigurationError` naming the setting, its source and what is allowed.
     """
     env = os.environ if environ is None else environ
@@ -157,7 +159,7 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
     path = Path(config) if config else Path("ringback.toml")
     from_file = _from_file(path) if config or path.is_file() else {}
     from_env = _from_environment(env)
-    values = from_file | from_env | {k: v for k, v in overrides.items() if v is not None}
+    values = dict(defaults or {}) | from_file | from_env | {k: v for k, v in overrides.items() if v is not None}
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
