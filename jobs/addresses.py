@@ -1,0 +1,117 @@
+"""Which addresses a URL named by a caller may reach: public ones, and what the operator allows besides.
+
+The lists follow the IANA special-purpose registries; IPv6 is allowed only within global unicast.
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from jobs.settings import Settings
+
+_DENIED_V4 = tuple(
+    IPv4Network(net)
+    for net in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's host agent: public by number, internal by use
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_DENIED_V6 = tuple(IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+
+
+class AddressPolicy(msgspec.Struct, frozen=True):
+    """Decides over addresses and host names."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Allowed although private."""
+    hosts: frozenset[str] = frozenset()
+    """Names allowed whatever they resolve to."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "AddressPolicy":
+        """What `RINGBACK_CALLBACK_ALLOW` says."""
+        return cls(settings.callback_networks, settings.callback_hosts)
+
+    def allows(self, address: str) -> bool:
+        """Whether that IP address may be dialed; False for anything that is not an address."""
+        try:
+            ip = ip_address(address)
+        except ValueError:
+            return False
+        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+            ip = ip.ipv4_mapped
+        if any(ip.version == net.version and ip in net for net in self.networks):
+            return True
+        if isinstance(ip, IPv4Address):
+            return not any(ip in net for net in _DENIED_V4)
+        return ip in _GLOBAL_V6 and not any(ip in net for net in _DENIED_V6)
+
+    def objection(self, url: str) -> str | None:
+        """Why `url` cannot be called, as far as can be told without resolving its name; `None` if nothing speaks
+        against it."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            return f"is not a URL: {error}"
+        return _shape_objection(parts, port) or self._host_objection(parts)
+
+    def _host_objection(self, parts: SplitResult) -> str | None:
+        host = (parts.hostname or "").rstrip(".").lower()
+        if host in self.hosts:
+            return None
+        private = f"{host} is a private address; the operator can allow it with RINGBACK_CALLBACK_ALLOW"
+        if host == "localhost" or host.endswith(".localhost"):
+            return None if self.allows("127.0.0.1") else private
+        literal = _literal(host)
+        if literal is None:
+            return None
+        return None if self.allows(literal) else private
+
+
+def _shape_objection(parts: SplitResult, port: int | None) -> str | None:
+    if parts.scheme not in ("http", "https"):
+        return "must start with https:// or http://"
+    if not parts.hostname:
+        return "has no host"
+    if parts.username is not None or parts.password is not None:
+        return "must not hold a user name or password"
+    if any(c.isspace() or not c.isprintable() for c in parts.geturl()):
+        return "must not hold spaces or control characters"
+    return "has port 0" if port == 0 else None
+
+
+def _literal(host: str) -> str | None:
+    """The address that `host` spells, in any spelling that resolvers accept (`127.1`, `0x7f000001`, `2130706433`)."""
+    try:
+        return str(ip_address(host.partition("%")[0]))
+    except ValueError:
+        pass
+    parts = host.split(".")
+    if len(parts) > 4 or not all(part[:1].isdigit() for part in parts):
+        return None
+    try:
+        numbers = [int(part, 16 if part[:2] in ("0x", "0X") else 8 if part[0] == "0" else 10) for part in parts]
+        value = sum(number << (24 - 8 * i) for i, number in enumerate(numbers[:-1])) + numbers[-1]
+        return str(IPv4Address(value))
+    except ValueError:
+        return "0.0.0.0"  # noqa: S104 - starts with a digit and is no name: nothing that may be dialed

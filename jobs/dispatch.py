@@ -1,0 +1,98 @@
+"""Hints that carry job ids to workers through Celery. A hint may be lost or doubled: the store knows better.
+
+The only module besides the workers that knows Celery.
+"""
+
+import queue
+import threading
+from typing import Any
+
+import structlog
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import KombuError
+
+from jobs.job import Priority
+from jobs.settings import Settings
+
+RUN_TASK = "ringback.run"
+PROBE_TASK = "ringback.probe"
+QUEUES: dict[Priority, str] = {"high": "jobs.high", "normal": "jobs.normal", "low": "jobs.low"}
+"""In the order in which workers look at them."""
+
+_UNSENT_LIMIT = 10_000
+_log = structlog.get_logger(__name__)
+
+
+def celery_app(settings: Settings) -> Celery:
+    """The Celery app with everything that gateway and workers must agree on; it has no tasks yet."""
+    redis = settings.broker.startswith(("redis", "rediss", "sentinel"))
+    app = Celery("ringback", broker=settings.broker)
+    app.conf.update(
+        task_queues=[Queue(name, routing_key=name) for name in QUEUES.values()],
+        task_default_queue=QUEUES["normal"],
+        task_create_missing_queues=True,
+        task_default_queue_type="classic" if redis else "quorum",
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        accept_content=["json"],
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # Without these a hung broker blocks a sender for ever.
+        broker_transport_options={
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": not settings.broker.startswith("redis+socket"),
+            "queue_order_strategy": "priority",
+        }
+        if redis
+        else {},
+        broker_connection_timeout=2,
+    )
+    return app
+
+
+class Dispatch:
+    """Sends hints from a thread of its own, so that no event loop waits for the broker."""
+
+    def __init__(self, app: Celery) -> None:
+        """Starts the thread."""
+        self._app = app
+        self._unsent: queue.Queue[tuple[str, str] | None] = queue.Queue(_UNSENT_LIMIT)
+        self._thread = threading.Thread(target=self._send_all, name="dispatch", daemon=True)
+        self._thread.start()
+
+    def send(self, job_id: str, priority: Priority) -> None:
+        """Sends the hint that this job is ready, soon and at most once; never blocks and never fails."""
+        try:
+            self._unsent.put_nowait((job_id, QUEUES[priority]))
+        except queue.Full:
+            _log.warning("hint_dropped", job_id=job_id, reason="broker too slow")
+
+    def _send_all(self) -> None:
+        producer: Any = None
+        while (hint := self._unsent.get()) is not None:
+            job_id, queue_name = hint
+            try:
+                producer = producer or self._app.amqp.Producer(self._app.connection_for_write())
+                self._app.send_task(
+                    RUN_TASK, args=(job_id,), queue=queue_name, producer=producer, retry=False, ignore_result=True
+                )
+            except (*self._app.connection_for_write().recoverable_connection_errors, KombuError, OSError) as error:
+                producer = None
+                _log.warning("hint_not_sent", job_id=job_id, error=type(error).__name__)
+
+    def depth(self) -> int:
+        """Hints that wait in the broker's queues, all priorities together. Blocks: call it in a thread.
+
+        Raises the transport's own errors.
+        """
+        with self._app.connection_for_read() as connection:
+            channel = connection.default_channel
+            return sum(channel.queue_declare(name, passive=True).message_count for name in QUEUES.values())
+
+    def close(self) -> None:
+        """Sends what is left, for a moment, and stops."""
+        self._unsent.put(None)
+        self._thread.join(timeout=2)

@@ -1,0 +1,276 @@
+"""The job records: accept, claim, renew, append, end, release, cancel, read. One Lua script per transition."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from jobs import errors, ids
+from jobs.event import Event
+from jobs.job import (
+    Job,
+    JobSpec,
+    Priority,
+    Status,
+    TerminalStatus,
+    terminal_event,
+    view,
+)
+from jobs.settings import Settings
+from jobs.store import keys, listing
+from jobs.store.connection import Call, Connection
+from jobs.store.deliveries import NewDelivery
+
+IDEMPOTENCY_S = 24 * 3600
+HINT_AGAIN_S = 5.0
+"""A job still pending so long after its hint was sent gets another one, if the queue is short."""
+INDEXED_METADATA = 32
+"""Of a job's metadata, the first so many top-level scalars can be searched for."""
+
+_json = msgspec.json.Encoder()
+_spec = msgspec.json.Decoder(JobSpec)
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a submission."""
+
+    job_id: str
+    created: bool
+    """False: the same request was accepted earlier under the same idempotency key."""
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that this process holds under a fence; without the fence nothing of it can be written."""
+
+    verdict: Literal["run", "expired", "exhausted", "cancelled"]
+    """`run`: go ahead. Otherwise the holder must end the job so, without running it."""
+    spec: JobSpec
+    fence: int
+    attempt: int
+    started_ms: int | None
+    target: str
+    last_event: int
+    """Id of the last event in the job's log."""
+
+    def job(self, status: TerminalStatus, **fields: Any) -> Job:
+        """The Job that this claim ends in; `fields` as in `jobs.job.view`."""
+        known: dict[str, Any] = {"attempt": self.attempt, "started_ms": self.started_ms, "target": self.target}
+        return view(self.spec, status=status, ended_ms=int(time.time() * 1000), **known | fields)
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job stands, without its content."""
+
+    status: Status
+    fence: int
+    last_event: int
+    delivered: bool = False
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _indexes(spec: JobSpec) -> list[str]:
+    names = ["all", f"type:{spec.type}", "status:queued"]
+    if spec.session_id:
+        names.append(f"session:{spec.session_id}")
+    metadata: dict[str, Any] = msgspec.json.decode(spec.metadata)
+    found = (listing.metadata_index(key, value) for key, value in metadata.items())
+    return names + [name for name in found if name][:INDEXED_METADATA]
+
+
+class JobStore:
+    """The records of all jobs."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        """Reads shards, retention and lease from `settings`."""
+        self._connection = connection
+        self._settings = settings
+
+    # Gateway
+
+    def new_id(self, idempotency_scope: str | None) -> str:
+        """An id for a new job; requests under one idempotency key get ids of one shard."""
+        shards = self._settings.shards
+        shard = time.monotonic_ns() % shards if idempotency_scope is None else ids.shard_for(idempotency_scope, shards)
+        return ids.new(keys.JOB_PREFIX, shard)
+
+    async def accept(
+        self,
+        spec: JobSpec,
+        *,
+        idempotency: tuple[str, bytes] | None = None,
+        watcher: str = "",
+    ) -> Accepted:
+        """Stores a new job, ready to be claimed.
+
+        `idempotency` is the key with its scope (the one given to `new_id`) and the request's body; `watcher` is the
+        gateway process that wants the job's events pushed from the start.
+        Raises `errors.IdempotencyKeyReused` and `errors.StoreUnavailable`.
+        """
+        scope, body = idempotency or ("", b"")
+        start_s = spec.deadline.start_s or self._settings.timeouts.start_s
+        kept = 2 * self._settings.job_retention_s
+        reply = await self._connection.run(
+            "accept",
+            keys.job(spec.id),
+            spec.id,
+            _json.encode(spec),
+            spec.priority,
+            spec.targets[0],
+            spec.created_ms + _ms(start_s) if start_s else 0,
+            _ms(HINT_AGAIN_S),
+            watcher,
+            hashlib.sha256(scope.encode()).hexdigest() if scope else "",
+            hashlib.sha256(body).hexdigest(),
+            _ms(IDEMPOTENCY_S),
+            ids.floor(keys.JOB_PREFIX, spec.created_ms - _ms(kept)),
+            _ms(kept),
+            *_indexes(spec),
+        )
+        if reply[0] == b"reused":
+            raise errors.IdempotencyKeyReused
+        return Accepted(job_id=reply[1].decode(), created=reply[0] == b"created")
+
+    async def get(self, job_id: str) -> bytes:
+        """The Job as JSON. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
+        found = (await listing.read(self._connection, [job_id]))[0]
+        if found is None:
+            raise errors.JobNotFound
+        return found
+
+    async def state(self, job_id: str) -> State:
+        """Where the job stands. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
+        status, fence, events = await self._connection.do(
+            self._connection.redis.hmget(keys.job(job_id), ["status", "fence", "events"])
+        )
+        if status is None:
+            raise errors.JobNotFound
+        return State(status=status.decode(), fence=int(fence), last_event=int(events))
+
+    async def spec(self, job_id: str) -> JobSpec | None:
+        """What was accepted; `None` if the job is gone or has ended. Raises `errors.StoreUnavailable`."""
+        found = await self._connection.do(self._connection.redis.hget(keys.job(job_id), "spec"))
+        return None if found is None else _spec.decode(found)
+
+    async def request_cancel(self, job_id: str) -> bool:
+        """Asks the running worker to cancel. False: the job has ended or is gone. Raises `errors.StoreUnavailable`."""
+        return bool(await self._connection.run("cancel", keys.job(job_id)))
+
+    # Worker
+
+    async def claim(self, job_id: str, token: str) -> Claim | None:
+        """Claims a job for one attempt; `None`: there is nothing to do. Raises `errors.StoreUnavailable`.
+
+        `token` is unique to the call; a call repeated with it gets the same claim.
+        """
+        reply = await self._connection.run(
+            "claim", keys.job(job_id), job_id, token, _ms(self._settings.lease_s), self._settings.max_attempts
+        )
+        if len(reply) == 1:
+            return None
+        verdict, spec, fence, attempt, started, target, events = reply
+        return Claim(
+            verdict=verdict.decode(),
+            spec=_spec.decode(spec),
+            fence=int(fence),
+            attempt=int(attempt),
+            started_ms=int(started) if started else None,
+            target=target.decode(),
+            last_event=int(events),
+        )
+
+    async def append(self, claim: Claim, events: Iterable[Event], *, last_event: int, target: str = "") -> int:
+        """Appends events to the job's log, exactly once, however often the call is repeated; the new last event's id.
+
+        `last_event` is the id that the caller got last; `target` is set when another `provider/model` is asked now.
+        Raises `errors.StaleFence` and `errors.StoreUnavailable`.
+        """
+        flat: list[str | bytes] = []
+        for event in events:
+            flat += (event.name, event.data)
+        last = await self._connection.run(
+            "append", keys.job(claim.spec.id), claim.spec.id, claim.fence, last_event, target, *flat
+        )
+        if last < 0:
+            raise errors.StaleFence
+        return int(last)
+
+    async def end(
+        self,
+        claim_fence: int,
+        job: Job,
+        *,
+        delivery: NewDelivery | None = None,
+        deliver_after_s: float = 0.0,
+        required: Literal["", "queued"] = "",
+    ) -> int:
+        """Ends a job in `job.status` with its terminal event and callback, all or nothing; the terminal event's id.
+
+        `deliver_after_s`: seconds for which the caller keeps the delivery to itself. Repeating the call is harmless.
+        Raises `errors.StaleFence` if another holds the job, or it is not in the `required` state;
+        `errors.JobAlreadyEnded`; `errors.StoreUnavailable`.
+        """
+        status: TerminalStatus = job.status  # type: ignore[assignment]  # terminal_event rejects any other
+        reply = await self._connection.run(
+            "end",
+            keys.job(job.id),
+            job.id,
+            claim_fence,
+            required,
+            job.status,
+            _json.encode(job),
+            terminal_event(status),
+            _ms(self._settings.job_retention_s),
+            _ms(self._settings.event_retention_s),
+            _ms(deliver_after_s),
+            _ms(self._settings.delivery_retention_s),
+            *(delivery.stored() if delivery else ("",)),
+        )
+        if reply[0] == b"stale":
+            raise errors.StaleFence
+        if reply[0] == b"ended":
+            raise errors.JobAlreadyEnded
+        return int(reply[1])
+
+    async def announce(self, claim: Claim, delivery: NewDelivery) -> None:
+        """Puts the callback of an event that ends nothing into the outbox, due at once.
+
+        Raises `errors.StaleFence` and `errors.StoreUnavailable`.
+        """
+        retention = _ms(self._settings.delivery_retention_s)
+        reply = await self._connection.run(
+            "announce", keys.job(claim.spec.id), claim.spec.id, claim.fence, 0, retention, *delivery.stored()
+        )
+        if reply < 0:
+            raise errors.StaleFence
+
+    async def renew(self, held: Mapping[str, int], *, extend: bool) -> dict[str, Literal["ok", "cancel", "stale"]]:
+        """How the jobs that this process runs (id to fence) stand; with `extend` their leases are renewed too.
+
+        Raises `errors.StoreUnavailable`.
+        """
+        lease = _ms(self._settings.lease_s) if extend else 0
+        replies = await self._connection.run_many(
+            "renew", (Call(keys.job(job_id), (job_id, fence, lease)) for job_id, fence in held.items())
+        )
+        return {job_id: reply.decode() for job_id, reply in zip(held, replies, strict=True)}
+
+    async def release(self, claim: Claim) -> None:
+        """Hands a running job back for anyone to claim at once. Raises `errors.StaleFence`, `errors.StoreUnavailable`."""
+        again = _ms(HINT_AGAIN_S)
+        if await self._connection.run("release", keys.job(claim.spec.id), claim.spec.id, claim.fence, again) < 0:
+            raise errors.StaleFence
+
+    async def overdue(self, *, limit: int = 100) -> list[tuple[str, Priority]]:
+        """Jobs that need a hint: pending too long, or their lease ran out. Each is given to one caller only.
+
+        `limit` is per shard. Raises `errors.StoreUnavailable`.
+        """
+        args = (limit, _ms(3 * HINT_AGAIN_S))
+        shards = range(self._settings.shards)
+        replies = await self._connection.run_many("overdue", (Call(keys.pending(shard), args) for shard in shards))
+        return [(reply[i].decode(), reply[i + 1].decode()) for reply in replies for i in range(0, len(reply), 2)]

@@ -1,0 +1,158 @@
+"""Reading jobs: one by id, and lists of them by filter, newest first, a page at a time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from jobs import errors, ids
+from jobs.job import JobSpec, view
+from jobs.settings import Settings
+from jobs.store import keys
+from jobs.store.connection import Connection
+
+_CHUNK = 100
+_CHUNKS = 20
+"""A page looks at no more than so many chunks of jobs."""
+
+_json = msgspec.json.Encoder()
+_spec = msgspec.json.Decoder(JobSpec)
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of a list, newest first."""
+
+    items: list[msgspec.Raw]
+    next_cursor: str | None
+
+
+def metadata_index(key: str, value: object) -> str | None:
+    """The index of jobs whose metadata has that scalar; `None` for what is not searchable."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if isinstance(value, dict | list) or len(key) + len(text) > 512:
+        return None
+    return f"meta:{key}={text}"
+
+
+class Listing:
+    """Lists of jobs."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        """Reads the number of shards from `settings`."""
+        self._connection = connection
+        self._shards = settings.shards
+
+    async def page(
+        self,
+        *,
+        type: str | None = None,  # noqa: A002 - the query parameter's name
+        status: str | None = None,
+        session_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """Jobs that match every filter, newest first.
+
+        A metadata value matches a string that equals it or another scalar whose JSON does. A page may hold fewer items
+        than `limit` and still have a `next_cursor` when few of the jobs looked at matched.
+        Raises `errors.InvalidRequest` for a cursor that is not one, `errors.StoreUnavailable`.
+        """
+        wanted = {
+            name: value for name, value in (("type", type), ("status", status), ("session_id", session_id)) if value
+        }
+        index = _narrowest_index(wanted, metadata or {})
+        position = cursor or ""
+        if cursor is not None:
+            _check_cursor(cursor)
+        items: list[msgspec.Raw] = []
+        for _ in range(_CHUNKS):
+            job_ids = await self._newest(index, position, limit=_CHUNK)
+            found_jobs = await read(self._connection, job_ids) if job_ids else []
+            for job_id, found in zip(job_ids, found_jobs, strict=True):
+                position = job_id
+                if found is not None and _matches(found, wanted, metadata or {}):
+                    items.append(msgspec.Raw(found))
+                    if len(items) == limit:
+                        return Page(items=items, next_cursor=position)
+            if len(job_ids) < _CHUNK:
+                return Page(items=items, next_cursor=None)
+        return Page(items=items, next_cursor=position)
+
+    async def _newest(self, index: str, before: str, *, limit: int) -> list[str]:
+        upper = f"({before}" if before else "+"
+        async with self._connection.bounded():
+            pipeline = self._connection.redis.pipeline(transaction=False)
+            for shard in range(self._shards):
+                pipeline.zrevrangebylex(keys.index(shard, index), upper, "-", start=0, num=limit)
+            per_shard = await pipeline.execute()
+        return sorted((job_id.decode() for found in per_shard for job_id in found), reverse=True)[:limit]
+
+
+async def read(connection: Connection, job_ids: Sequence[str]) -> list[bytes | None]:
+    """The Jobs as JSON; `None` for one that is not there. Raises `errors.NotFound`, `errors.StoreUnavailable`."""
+    async with connection.bounded():
+        pipeline = connection.redis.pipeline(transaction=False)
+        for job_id in job_ids:
+            pipeline.hmget(keys.job(job_id), ["final", "spec", "status", "attempt", "started", "target"])
+        rows = await pipeline.execute()
+    return [_job_json(*row) for row in rows]
+
+
+def _job_json(
+    final: bytes | None,
+    spec: bytes | None,
+    status: bytes | None,
+    attempt: bytes | None,
+    started: bytes | None,
+    target: bytes | None,
+) -> bytes | None:
+    if final is not None:
+        return final
+    if spec is None or status is None:
+        return None
+    return _json.encode(
+        view(
+            _spec.decode(spec),
+            status=status.decode(),  # type: ignore[arg-type]  # the scripts write no other
+            attempt=int(attempt or 0),
+            started_ms=int(started) if started else None,
+            target=target.decode() if target else None,
+        )
+    )
+
+
+class _Filtered(msgspec.Struct, frozen=True):
+    type: str
+    status: str
+    session_id: str | None
+    metadata: dict[str, Any]
+
+
+_filtered = msgspec.json.Decoder(_Filtered)
+
+
+def _matches(found: bytes, wanted: Mapping[str, str], metadata: Mapping[str, str]) -> bool:
+    job = _filtered.decode(found)
+    return all(getattr(job, name) == value for name, value in wanted.items()) and all(
+        key in job.metadata and metadata_index(key, job.metadata[key]) == metadata_index(key, value)
+        for key, value in metadata.items()
+    )
+
+
+def _narrowest_index(wanted: Mapping[str, str], metadata: Mapping[str, str]) -> str:
+    for key, value in metadata.items():
+        if index := metadata_index(key, value):
+            return index
+    if "session_id" in wanted:
+        return f"session:{wanted['session_id']}"
+    if "status" in wanted:
+        return f"status:{wanted['status']}"
+    return f"type:{wanted['type']}" if "type" in wanted else "all"
+
+
+def _check_cursor(cursor: str) -> None:
+    try:
+        ids.shard_of(cursor, keys.JOB_PREFIX)
+    except errors.NotFound:
+        raise errors.InvalidRequest.at("query:cursor", "must be the next_cursor of an earlier page") from None

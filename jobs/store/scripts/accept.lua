@@ -1,0 +1,36 @@
+-- Accepts a job: record, idempotency record, pending entry and indexes, all or nothing.
+-- ARGV: id, spec, priority, target, start_by ms or 0, ms until the hint is sent again, watching gateway or '',
+--       idempotency key or '', fingerprint, idempotency ms, oldest id kept in indexes, index ms, index name…
+-- Returns {'created', id}, {'same', id of the earlier job} or {'reused'} (the key was used with another body).
+local id, spec, priority, target, start_by, again, watcher = unpack(ARGV, 1, 7)
+local key, fingerprint, key_ms, oldest, index_ms = unpack(ARGV, 8, 12)
+local job = tag .. ':job:' .. id
+
+-- The same call again after its answer was lost on the way.
+if redis.call('EXISTS', job) == 1 then return {'created', id} end
+
+if key ~= '' then
+  local idem = tag .. ':idem:' .. key
+  local earlier = redis.call('HMGET', idem, 'fingerprint', 'job')
+  if earlier[1] then
+    if earlier[1] ~= fingerprint then return {'reused'} end
+    return {'same', earlier[2]}
+  end
+  redis.call('HSET', idem, 'fingerprint', fingerprint, 'job', id)
+  redis.call('PEXPIRE', idem, key_ms)
+end
+
+redis.call('HSET', job, 'spec', spec, 'status', 'queued', 'priority', priority, 'target', target, 'first', target,
+  'start_by', start_by, 'attempt', 0, 'fence', 0, 'lease', 0, 'events', 0)
+redis.call('ZADD', tag .. ':pending', now_ms() + again, id)
+if watcher ~= '' then
+  redis.call('SADD', tag .. ':watch:' .. id, watcher)
+  redis.call('PEXPIRE', tag .. ':watch:' .. id, 3600000)
+end
+for i = 13, #ARGV do
+  local index = tag .. ':index:' .. ARGV[i]
+  redis.call('ZADD', index, 0, id)
+  redis.call('ZREMRANGEBYLEX', index, '-', '(' .. oldest)
+  redis.call('PEXPIRE', index, index_ms)
+end
+return {'created', id}

@@ -1,0 +1,47 @@
+-- Claims a job for one attempt. KEYS[1]: the job.
+-- ARGV: id, claim token, lease ms, most attempts.
+-- Returns {verdict, spec, fence, attempt, started ms, target, last event id}; verdict is
+--   'run'        the job is running under this fence now, and job.started is in its log
+--   'expired' | 'exhausted' | 'cancelled'   the caller holds the fence and must end the job so
+-- or {'missing'}, {'ended'}, {'leased'}: nothing to do here.
+local id, token, lease_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local job = KEYS[1]
+local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, handed_back, events = unpack(
+  redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by', 'first', 'started', 'cancel',
+    'holder', 'handed_back', 'events'))
+if not status then
+  redis.call('ZREM', tag .. ':pending', id)
+  return {'missing'}
+end
+if is_terminal(status) then
+  redis.call('ZREM', tag .. ':pending', id)
+  return {'ended'}
+end
+local now = now_ms()
+if tonumber(lease) > now then
+  -- The same call again after its answer was lost on the way.
+  if holder == token then return {'run', spec, fence, attempt, started, first, events} end
+  return {'leased'}
+end
+
+fence, attempt = fence + 1, tonumber(attempt)
+redis.call('HSET', job, 'fence', fence, 'lease', now + lease_ms, 'holder', token)
+redis.call('ZADD', tag .. ':pending', now + lease_ms, id)
+
+local verdict
+if cancel then verdict = 'cancelled'
+elseif attempt == 0 and tonumber(start_by) > 0 and now > tonumber(start_by) then verdict = 'expired'
+elseif attempt - (handed_back or 0) >= most then verdict = 'exhausted' end
+if verdict then return {verdict, spec, tostring(fence), tostring(attempt), started, first, events} end
+
+attempt = attempt + 1
+started = started or tostring(now)
+set_status(id, status, 'running')
+redis.call('HSET', job, 'attempt', attempt, 'started', started, 'target', first)
+local provider = string.match(first, '^[^/]*')
+local log = {'job.started', cjson.encode({attempt = attempt, provider = provider, model = first})}
+if attempt > 1 then
+  log[3] = 'stream.reset'
+  log[4] = cjson.encode({reason = 'new_attempt', provider = provider, model = first})
+end
+return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, log))}

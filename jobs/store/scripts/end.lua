@@ -1,0 +1,30 @@
+-- Ends a job: terminal state, terminal event and the callback's outbox entry, all or nothing, once. KEYS[1]: the job.
+-- ARGV: id, fence, status it must have or '', terminal status, the Job as JSON, event name,
+--       job retention ms, event retention ms, ms from now until the sweeper may deliver, delivery retention ms,
+--       delivery id or '', delivery field, value, …
+-- Returns {'ok', id of the terminal event}, {'stale'} or {'ended'}.
+local id, fence, required, status, final, event = unpack(ARGV, 1, 6)
+local job_ms, event_ms, due_ms, delivery_ms, delivery = unpack(ARGV, 7, 11)
+local job = KEYS[1]
+local current, held, events = unpack(redis.call('HMGET', job, 'status', 'fence', 'events'))
+if not current then return {'ended'} end
+if is_terminal(current) then
+  -- The same call again after its answer was lost on the way.
+  if held == fence and current == status then return {'ok', events} end
+  return {'ended'}
+end
+if held ~= fence or (required ~= '' and current ~= required) then return {'stale'} end
+
+set_status(id, current, status)
+local n = append(id, {event, final})
+redis.call('HSET', job, 'final', final)
+redis.call('HDEL', job, 'spec', 'lease', 'holder', 'target', 'first', 'start_by', 'cancel')
+redis.call('ZREM', tag .. ':pending', id)
+redis.call('PEXPIRE', job, job_ms)
+redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
+if delivery ~= '' then
+  local fields = {'sequence', n}
+  for i = 12, #ARGV do fields[#fields + 1] = ARGV[i] end
+  enqueue_delivery(id, delivery, now_ms() + due_ms, delivery_ms, fields)
+end
+return {'ok', tostring(n)}
