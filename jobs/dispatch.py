@@ -8,9 +8,9 @@ import threading
 from typing import Any
 
 import structlog
+from amqp.exceptions import ChannelError
 from celery import Celery
-from kombu import Queue
-from kombu.exceptions import KombuError
+from kombu.entity import Queue
 
 from jobs.job import Priority
 from jobs.settings import Settings
@@ -24,12 +24,17 @@ _UNSENT_LIMIT = 10_000
 _log = structlog.get_logger(__name__)
 
 
+def _queues() -> list[Any]:
+    make: Any = Queue
+    return [make(name, routing_key=name) for name in QUEUES.values()]
+
+
 def celery_app(settings: Settings) -> Celery:
     """The Celery app with everything that gateway and workers must agree on; it has no tasks yet."""
     redis = settings.broker.startswith(("redis", "rediss", "sentinel"))
     app = Celery("ringback", broker=settings.broker)
     app.conf.update(
-        task_queues=[Queue(name, routing_key=name) for name in QUEUES.values()],
+        task_queues=_queues(),
         task_default_queue=QUEUES["normal"],
         task_create_missing_queues=True,
         task_default_queue_type="classic" if redis else "quorum",
@@ -79,7 +84,7 @@ class Dispatch:
                 self._app.send_task(
                     RUN_TASK, args=(job_id,), queue=queue_name, producer=producer, retry=False, ignore_result=True
                 )
-            except (*self._app.connection_for_write().recoverable_connection_errors, KombuError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  # whatever the transport raises, the sweeper hints again
                 producer = None
                 _log.warning("hint_not_sent", job_id=job_id, error=type(error).__name__)
 
@@ -90,9 +95,17 @@ class Dispatch:
         """
         with self._app.connection_for_read() as connection:
             channel = connection.default_channel
-            return sum(channel.queue_declare(name, passive=True).message_count for name in QUEUES.values())
+            return sum(_waiting(channel, name) for name in QUEUES.values())
 
     def close(self) -> None:
         """Sends what is left, for a moment, and stops."""
         self._unsent.put(None)
         self._thread.join(timeout=2)
+
+
+def _waiting(channel: Any, name: str) -> int:
+    try:
+        return int(channel.queue_declare(name, passive=True).message_count)
+    except ChannelError:
+        # Redis has no empty lists: a queue without messages does not exist.
+        return 0

@@ -260,7 +260,10 @@ class JobStore:
         return {job_id: reply.decode() for job_id, reply in zip(held, replies, strict=True)}
 
     async def release(self, claim: Claim) -> None:
-        """Hands a running job back for anyone to claim at once. Raises `errors.StaleFence`, `errors.StoreUnavailable`."""
+        """Hands a running job back for anyone to claim at once.
+
+        Raises `errors.StaleFence`, `errors.StoreUnavailable`.
+        """
         again = _ms(HINT_AGAIN_S)
         if await self._connection.run("release", keys.job(claim.spec.id), claim.spec.id, claim.fence, again) < 0:
             raise errors.StaleFence

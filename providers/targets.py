@@ -1,0 +1,150 @@
+"""One answer from an ordered list of targets: the retry layer, the limits of a stream, and failover.
+
+A target is tried again once if it fails retryably before its first token; then the next one is asked. An answer that
+breaks off in the middle starts again on the next target (once on the same one, if it is the last): its text is void.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Protocol, cast
+
+import msgspec
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from jobs.model import split_model
+from providers import errors
+from providers.service import AIService, Answer, Ask, Delta
+
+TRIES = 2
+"""Attempts at one target before the first token."""
+RETRY_AFTER_LIMIT_S = 10.0
+"""A target that asks for a longer pause than this is passed over."""
+_backoff = wait_random_exponential(multiplier=0.25, max=2.0)
+_log = structlog.get_logger(__name__)
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one stream, in seconds."""
+
+    first_token_s: float
+    stall_s: float
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """The text so far is void; `target` is asked from the beginning."""
+
+    reason: str
+    target: str
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """This target is asked now; the one before it failed without any text."""
+
+    target: str
+
+
+class AllTargetsFailed(errors.ProviderError):
+    """Every target failed."""
+
+    code = "all_targets_failed"
+
+    def __init__(self, failures: Sequence[tuple[str, errors.ProviderError]]) -> None:
+        """`failures`: each target with its last error, in the order in which they were asked."""
+        said = "; ".join(f"{target}: {error.code}: {error.detail}" for target, error in failures)
+        super().__init__(f"Every target failed: {said}", provider=failures[-1][1].provider)
+        self.retryable = all(error.retryable for _, error in failures)
+
+
+class Services(Protocol):
+    """Where the services come from."""
+
+    def get(self, provider: str) -> AIService:
+        """The service of that provider. Raises `jobs.errors.ProviderDisabled`."""
+        ...
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, errors.ProviderError) else None
+    return max(_backoff(state), asked or 0.0)
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    # A silent target is not asked again: the caller has waited long enough.
+    return (
+        isinstance(error, errors.ProviderError)
+        and error.retryable
+        and not isinstance(error, errors.FirstTokenTimeout)
+        and (error.retry_after or 0.0) <= RETRY_AFTER_LIMIT_S
+    )
+
+
+async def stream(
+    services: Services, targets: Sequence[str], ask: Ask, limits: Limits
+) -> AsyncIterator[Delta | Restart | Asked | Answer]:
+    """The answer of the first target that gives one: deltas, then exactly one `Answer`.
+
+    `ask.model` is ignored: each target names its own. Raises the error of a single target as it is, else
+    `AllTargetsFailed`. Closing the iterator closes the connection to the vendor.
+    """
+    failures: list[tuple[str, errors.ProviderError]] = []
+    restarts_left = 1
+    queue = list(targets)
+    while queue:
+        target = queue.pop(0)
+        text_sent = False
+        try:
+            async with aclosing(_from_one(services, target, ask, limits)) as items:
+                async for item in items:
+                    text_sent = text_sent or isinstance(item, Delta)
+                    yield item
+            return
+        except errors.ProviderError as error:
+            failures.append((target, error))
+            if text_sent and error.retryable and not queue and restarts_left:
+                restarts_left -= 1
+                queue.append(target)
+            _log.warning("target_failed", target=target, code=error.code, mid_stream=text_sent, next=queue[:1])
+            if queue:
+                yield Restart(error.code, queue[0]) if text_sent else Asked(queue[0])
+    raise failures[0][1] if len(targets) == 1 else AllTargetsFailed(failures)
+
+
+async def _from_one(services: Services, target: str, ask: Ask, limits: Limits) -> AsyncGenerator[Delta | Answer, None]:
+    provider, model = split_model(target)
+    service = services.get(provider)
+    asked = msgspec.structs.replace(ask, model=model)
+    async for attempt in AsyncRetrying(
+        stop=stop_after_attempt(TRIES),
+        retry=retry_if_exception(_worth_another_try),
+        wait=_pause,
+        reraise=True,
+    ):
+        with attempt:
+            items = cast("AsyncGenerator[Delta | Answer, None]", service.stream(asked))
+            try:
+                first = await _next(items, limits.first_token_s, errors.FirstTokenTimeout, provider)
+            except BaseException:
+                await items.aclose()
+                raise
+    async with aclosing(items):
+        item = first
+        while True:
+            yield item
+            if isinstance(item, Answer):
+                return
+            item = await _next(items, limits.stall_s, errors.Stalled, provider)
+
+
+async def _next(
+    items: AsyncGenerator[Delta | Answer, None], limit: float, late: type[errors.ProviderError], provider: str
+) -> Delta | Answer:
+    try:
+        async with asyncio.timeout(limit):
+            return await anext(items)
+    except TimeoutError as error:
+        raise late(f"{(late.__doc__ or '').strip()} (limit {limit:g} s)", provider=provider) from error
+    except StopAsyncIteration as error:
+        raise errors.StreamInterrupted(provider=provider) from error
