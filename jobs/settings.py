@@ -161,13 +161,20 @@ def load(
     from_env = _from_environment(env)
     values = dict(defaults or {}) | from_file | from_env | {k: v for k, v in overrides.items() if v is not None}
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
+        settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise errors.ConfigurationError(f"settings ({path} and RINGBACK_* variables): {error}") from error
     if not settings.providers:
         settings = msgspec.structs.replace(settings, providers=_switched_on(env))
     _check(settings)
     return settings
+
+
+def _decode(wanted: type, value: Any) -> Any:
+    """What msgspec does not read by itself: the only such type here is a path."""
+    if wanted is Path and isinstance(value, str | Path):
+        return Path(value).expanduser()
+    raise ValueError(f"Expected {wanted.__name__}, got {type(value).__name__}")
 
 
 def _check(settings: Settings) -> None:
