@@ -34,10 +34,15 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     created_ms: int
     body: bytes
+    sequence: int = 0
 
     @classmethod
-    def of(cls, job: Job, event: JobEvent, *, at_ms: int) -> "NewDelivery | None":
-        """The callback for `event` of `job`; `None` if the caller did not ask for it. `at_ms`: Unix milliseconds."""
+    def of(cls, job: Job, event: JobEvent, *, at_ms: int, sequence: int = 0) -> "NewDelivery | None":
+        """The callback for `event` of `job`; `None` if the caller did not ask for it.
+
+        `at_ms`: Unix milliseconds. `sequence`: the event's id in the job's log; the terminal event's is filled in when
+        it gets one.
+        """
         if job.callback is None or event not in job.callback.events:
             return None
         shard = ids.shard_of(job.id, keys.JOB_PREFIX)
@@ -50,6 +55,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
             url=job.callback.url,
             created_ms=at_ms,
             body=msgspec.json.encode(CallbackBody(type=event, timestamp=timestamp, data=job)),
+            sequence=sequence,
         )
 
     def stored(self) -> tuple[str | bytes | int, ...]:
@@ -57,7 +63,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
         return (
             self.id,
             *("webhook_id", self.webhook_id, "event", self.event, "url", self.url),
-            *("created", self.created_ms, "body", self.body),
+            *("created", self.created_ms, "body", self.body, "sequence", self.sequence),
         )
 
 

@@ -54,10 +54,10 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     last_event: int
     """Id of the last event in the job's log."""
 
-    def job(self, status: TerminalStatus, **fields: Any) -> Job:
-        """The Job that this claim ends in; `fields` as in `jobs.job.view`."""
+    def view(self, status: Status, **fields: Any) -> Job:
+        """The Job in that state under this claim; `fields` as in `jobs.job.view`."""
         known: dict[str, Any] = {"attempt": self.attempt, "started_ms": self.started_ms, "target": self.target}
-        return view(self.spec, status=status, ended_ms=int(time.time() * 1000), **known | fields)
+        return view(self.spec, status=status, **known | fields)
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     fence: int
     last_event: int
-    delivered: bool = False
 
 
 def _ms(seconds: float) -> int:
@@ -236,14 +235,19 @@ class JobStore:
             raise errors.JobAlreadyEnded
         return int(reply[1])
 
-    async def announce(self, claim: Claim, delivery: NewDelivery) -> None:
-        """Puts the callback of an event that ends nothing into the outbox, due at once.
+    async def announce(self, claim: Claim, delivery: NewDelivery, *, deliver_after_s: float) -> None:
+        """Puts the callback of an event that ends nothing into the outbox; `deliver_after_s` as in `end`.
 
         Raises `errors.StaleFence` and `errors.StoreUnavailable`.
         """
-        retention = _ms(self._settings.delivery_retention_s)
         reply = await self._connection.run(
-            "announce", keys.job(claim.spec.id), claim.spec.id, claim.fence, 0, retention, *delivery.stored()
+            "announce",
+            keys.job(claim.spec.id),
+            claim.spec.id,
+            claim.fence,
+            _ms(deliver_after_s),
+            _ms(self._settings.delivery_retention_s),
+            *delivery.stored(),
         )
         if reply < 0:
             raise errors.StaleFence

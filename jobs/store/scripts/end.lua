@@ -23,8 +23,9 @@ redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
 if delivery ~= '' then
-  local fields = {'sequence', n}
-  for i = 12, #ARGV do fields[#fields + 1] = ARGV[i] end
+  local fields = {}
+  for i = 12, #ARGV do fields[i - 11] = ARGV[i] end
   enqueue_delivery(id, delivery, now_ms() + due_ms, delivery_ms, fields)
+  redis.call('HSET', tag .. ':delivery:' .. delivery, 'sequence', n)
 end
 return {'ok', tostring(n)}

@@ -1,0 +1,116 @@
+"""Runs a prompt's job: renders it, streams the model's answer into the log, checks the output, repairs it once."""
+
+from typing import Any
+
+import msgspec
+import structlog
+
+from jobs import errors
+from jobs.job import Deadline, JobSpec
+from jobs.model import Usage, split_model
+from jobs.settings import Timeouts
+from prompts.registry import JobType, Registry, Rendered, ReplyInvalid
+from providers import errors as provider_errors
+from providers import targets
+from providers.service import Answer, Ask, Delta, Message, Text
+from providers.targets import Asked, Limits, Restart, Services
+from workers.narrator import Narrator
+
+_log = structlog.get_logger(__name__)
+
+
+class OutputTruncated(errors.JobFailure):
+    """The model reached its token limit before the answer was complete; `output` holds what there is."""
+
+    code = "output_truncated"
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """What a run has come to so far; read by whoever ends the job, however it ends."""
+
+    usage: Usage = Usage()
+    output: Any = None
+
+
+class Answering:
+    """Runs jobs whose type is a prompt file."""
+
+    def __init__(self, prompts: Registry, services: Services, timeouts: Timeouts) -> None:
+        """`timeouts` hold where a job's own deadline says nothing."""
+        self._prompts = prompts
+        self._services = services
+        self._timeouts = timeouts
+
+    async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
+        """Leaves the output in `progress`. Raises `errors.JobFailure`."""
+        job_type = self._prompts.get(spec.type)
+        value: dict[str, Any] = msgspec.json.decode(spec.input)
+        rendered = job_type.render(value)
+        limits = self._limits(spec.deadline)
+        answer = await self._stream(spec, value, rendered, limits, narrator, progress)
+        try:
+            progress.output = _checked(job_type, answer, value, progress)
+            return
+        except ReplyInvalid as invalid:
+            reason = str(invalid)
+            _log.info("reply_invalid", job_id=spec.id, type=spec.type, reason=reason)
+        narrator.reset("output_invalid", narrator.target)
+        repair = job_type.repair(rendered, answer.text, reason)
+        answer = await self._stream(spec, value, repair, limits, narrator, progress)
+        try:
+            progress.output = _checked(job_type, answer, value, progress)
+        except ReplyInvalid as invalid:
+            raise errors.OutputInvalid(f"{errors.OutputInvalid.__doc__} The last problem: {invalid}") from invalid
+
+    def _limits(self, deadline: Deadline) -> Limits:
+        return Limits(
+            first_token_s=deadline.first_token_s or self._timeouts.first_token_s,
+            stall_s=deadline.stall_s or self._timeouts.stall_s,
+        )
+
+    async def _stream(
+        self,
+        spec: JobSpec,
+        value: dict[str, Any],
+        rendered: Rendered,
+        limits: Limits,
+        narrator: Narrator,
+        progress: Progress,
+    ) -> Answer:
+        ask = Ask(
+            model="",
+            system=rendered.system,
+            messages=tuple(Message(role=turn.role, parts=(Text(turn.text),)) for turn in rendered.messages),
+            settings=rendered.settings,
+            output_schema=rendered.reply_schema,
+            task=spec.type,
+            subject=value,
+        )
+        async for item in targets.stream(self._services, spec.targets, ask, limits):
+            match item:
+                case Delta(text):
+                    narrator.text(text)
+                case Restart(reason, target):
+                    narrator.reset(reason, target)
+                case Asked(target):
+                    narrator.ask(target)
+                case Answer():
+                    progress.usage += item.usage
+                    narrator.usage("answer", item.usage)
+                    if item.finish == "content_filter":
+                        raise provider_errors.ContentFiltered(provider=split_model(narrator.target)[0])
+                    return item
+        raise AssertionError("unreachable: targets.stream ends with an Answer or raises")
+
+
+def _checked(job_type: JobType, answer: Answer, value: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    try:
+        output = job_type.parse(answer.text, value)
+    except ReplyInvalid:
+        if answer.finish == "length":
+            raise OutputTruncated from None
+        raise
+    if answer.finish == "length":
+        progress.output = output
+        raise OutputTruncated
+    return output

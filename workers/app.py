@@ -1,0 +1,88 @@
+"""The worker process: Celery carries hints in on its threads, the runtime does the work."""
+
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+from celery.utils.nodenames import worker_direct
+
+from jobs import logs
+from jobs.dispatch import PROBE_TASK, RUN_TASK, Dispatch, celery_app
+from jobs.settings import Settings
+from prompts import registry
+from workers.runtime import Runtime
+
+_log = structlog.get_logger(__name__)
+
+
+def build(settings: Settings, runtime: Runtime, app: Celery) -> Celery:
+    """The Celery app with the worker's tasks and configuration."""
+    app.conf.update(
+        worker_pool="threads",
+        worker_concurrency=settings.worker_slots,
+        worker_prefetch_multiplier=1,
+        worker_direct=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_acks_late=True,
+        task_track_started=False,
+    )
+
+    @app.task(name=RUN_TASK, ignore_result=True)
+    def run_job(job_id: str) -> None:
+        runtime.run(job_id)
+
+    @app.task(name=PROBE_TASK, ignore_result=True)
+    def probe() -> None:
+        runtime.probe.returned()
+
+    return app
+
+
+def run(settings: Settings) -> None:
+    """Runs a worker until SIGTERM or SIGINT, then drains. Raises `errors.ConfigurationError` before it starts.
+
+    Ends the process with exit code 1 if draining takes much longer than `drain_s`.
+    """
+    logs.configure(settings, "worker")
+    prompts = registry.load(settings.prompts_dir)
+    app = celery_app(settings)
+    hostname = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    dispatch = Dispatch(app)
+    runtime = Runtime(settings, prompts, dispatch, hostname)
+    build(settings, runtime, app)
+    own_queue = worker_direct(hostname)
+
+    def send_probe() -> None:
+        app.send_task(PROBE_TASK, queue=own_queue, retry=False, ignore_result=True)
+
+    def keep_logging(**_: Any) -> None:
+        """Connected so that Celery leaves logging as it is."""
+
+    def begin_drain(**_: Any) -> None:
+        # Whatever hangs, this process ends: its leases run out and its jobs go elsewhere.
+        watchdog = threading.Timer(settings.drain_s + 10, os._exit, (1,))
+        watchdog.daemon = True
+        watchdog.start()
+        runtime.drain()
+
+    signals.setup_logging.connect(keep_logging, weak=False)
+    signals.worker_shutting_down.connect(begin_drain, weak=False)
+    runtime.start(send_probe)
+    _log.info("worker_starting", slots=settings.worker_slots, providers=settings.providers)
+    worker = app.Worker(hostname=hostname, without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True)
+    worker.start()
+    runtime.close()
+    dispatch.close()
+    _log.info("worker_stopped")
+    # Celery's own exit path, without its atexit detours through multiprocessing.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.exit(worker.exitcode or 0)

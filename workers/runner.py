@@ -1,0 +1,156 @@
+"""One attempt at a job, from claim to end: whatever happens in between, exactly one outcome is written."""
+
+import asyncio
+import secrets
+import time
+from typing import Any
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from jobs import errors
+from jobs.dispatch import Dispatch
+from jobs.job import JobError, JobEvent, TerminalStatus, terminal_event
+from jobs.settings import Settings
+from jobs.store.deliveries import Due, NewDelivery
+from jobs.store.jobs import Claim, JobStore
+from providers.errors import ProviderError
+from workers.answering import Answering, Progress
+from workers.delivery import ATTEMPT_LEASE_S, Deliverer
+from workers.leases import Held, Leases
+from workers.narrator import Narrator
+from workers.persistence import persist
+
+_log = structlog.get_logger(__name__)
+
+
+class Runner:
+    """Runs jobs on this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: JobStore,
+        leases: Leases,
+        answering: Answering,
+        deliverer: Deliverer,
+        dispatch: Dispatch,
+    ) -> None:
+        """Everything a job needs, shared by all jobs of the process."""
+        self._timeouts = settings.timeouts
+        self._store = store
+        self._leases = leases
+        self._answering = answering
+        self._deliverer = deliverer
+        self._dispatch = dispatch
+
+    async def run(self, job_id: str) -> None:
+        """Claims and runs the job, if there is anything to do for it."""
+        token = secrets.token_hex(8)
+        claim = await persist(lambda: self._store.claim(job_id, token))
+        if claim is None:
+            return
+        with bound_contextvars(job_id=job_id, type=claim.spec.type, attempt=claim.attempt):
+            match claim.verdict:
+                case "run":
+                    await self._attempt(claim)
+                case "cancelled":
+                    await self._end(claim, "cancelled", claim.target, Progress())
+                case "expired":
+                    await self._end(claim, "expired", claim.target, Progress(), errors.StartDeadlineExceeded())
+                case "exhausted":
+                    await self._end(claim, "failed", claim.target, Progress(), errors.AttemptsExhausted())
+
+    async def _attempt(self, claim: Claim) -> None:
+        progress = Progress()
+        narrator = Narrator(self._store, claim)
+        total_s = claim.spec.deadline.total_s or self._timeouts.total_s
+        status: TerminalStatus = "failed"
+        error: errors.RingbackError | None = None
+        with self._leases.hold(claim) as held:
+            try:
+                if claim.attempt == 1:
+                    await self._announce_start(claim)
+                async with asyncio.timeout(total_s), narrator:
+                    await self._answering.run(claim.spec, narrator, progress)
+                status = "succeeded"
+            except errors.StaleFence:
+                _log.warning("job_taken_over")
+                return
+            except TimeoutError:
+                error = errors.DeadlineExceeded(f"The job did not finish within its total_s of {total_s:g} s.")
+            except errors.RingbackError as failure:
+                error = failure
+            except asyncio.CancelledError:
+                if not await self._stopped(held):
+                    return
+                status = "cancelled"
+            except Exception:  # noqa: BLE001  # a bug must not make the job a poison pill: it fails, once
+                _log.exception("job_crashed")
+                error = errors.RingbackError("Something went wrong inside Ringback while it ran this job.")
+            await self._end(claim, status, narrator.target, progress, error)
+
+    async def _stopped(self, held: Held) -> bool:
+        """Settles a run that was cancelled. True: the caller wanted it, the job must end as cancelled."""
+        if held.stopped is None:
+            raise asyncio.CancelledError
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - this is one
+        task.uncancel()
+        if held.stopped == "cancel":
+            return True
+        if held.stopped == "drain":
+            try:
+                await self._store.release(held.claim)
+                self._dispatch.send(held.claim.spec.id, held.claim.spec.priority)
+                _log.info("job_handed_back")
+            except (errors.StaleFence, errors.StoreUnavailable) as refused:
+                _log.warning("job_not_handed_back", code=refused.code)
+        return False
+
+    async def _announce_start(self, claim: Claim) -> None:
+        callback = claim.spec.callback
+        if callback is None or JobEvent.STARTED not in callback.events:
+            return
+        job = claim.view("running")
+        delivery = NewDelivery.of(job, JobEvent.STARTED, sequence=claim.last_event, at_ms=_now_ms())
+        if delivery:
+            await persist(lambda: self._store.announce(claim, delivery, deliver_after_s=ATTEMPT_LEASE_S))
+            self._deliverer.start(Due.fresh(delivery, job.id, claim.last_event))
+
+    async def _end(
+        self,
+        claim: Claim,
+        status: TerminalStatus,
+        target: str,
+        progress: Progress,
+        error: errors.RingbackError | None = None,
+    ) -> None:
+        ended_ms = _now_ms()
+        fields: dict[str, Any] = {"ended_ms": ended_ms, "target": target, "usage": progress.usage}
+        if error is not None:
+            provider = error.provider if isinstance(error, ProviderError) else None
+            fields["error"] = JobError.of(error, provider)
+        job = claim.view(status, output=progress.output, **fields)
+        delivery = NewDelivery.of(job, terminal_event(status), at_ms=ended_ms)
+        try:
+            last = await persist(
+                lambda: self._store.end(claim.fence, job, delivery=delivery, deliver_after_s=ATTEMPT_LEASE_S)
+            )
+        except (errors.StaleFence, errors.JobAlreadyEnded) as refused:
+            _log.warning("end_refused", code=refused.code)
+            return
+        _log.info(
+            "job_ended",
+            status=status,
+            code=error.code if error else None,
+            model=target,
+            input_tokens=progress.usage.input_tokens,
+            output_tokens=progress.usage.output_tokens,
+        )
+        if delivery:
+            self._deliverer.start(Due.fresh(delivery, job.id, last))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,132 @@
+"""What one worker process owns: an event loop in a thread of its own, and everything that runs on it."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+import structlog
+
+from jobs import errors, signing
+from jobs.addresses import AddressPolicy
+from jobs.dispatch import Dispatch
+from jobs.settings import Settings
+from jobs.store.connection import Connection
+from jobs.store.deliveries import Outbox
+from jobs.store.jobs import JobStore
+from prompts.registry import Registry
+from providers.registry import Services
+from workers.answering import Answering
+from workers.delivery import Deliverer
+from workers.leases import Leases
+from workers.probe import Probe
+from workers.runner import Runner
+from workers.sweeper import Sweeper
+
+STORE_TIMEOUT_S = 10.0
+_log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """The worker's loop and the parts on it. Celery's threads hand jobs in with `run` and wait."""
+
+    def __init__(self, settings: Settings, prompts: Registry, dispatch: Dispatch, worker_id: str) -> None:
+        """Raises `errors.ConfigurationError` if there is no usable signing secret."""
+        self._settings = settings
+        self._prompts = prompts
+        self._dispatch = dispatch
+        self._worker_id = worker_id
+        self._secret = signing.secret_bytes(settings.webhook_secret)
+        self._loop = _new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="runtime", daemon=True)
+        self._background: list[asyncio.Task[None]] = []
+        self._draining = False
+
+    def start(self, send_probe: Callable[[], None]) -> None:
+        """Starts the loop and its standing tasks; `send_probe` puts a probe task into this worker's own queue."""
+        self._thread.start()
+        self._submit(self._start(send_probe)).result()
+
+    async def _start(self, send_probe: Callable[[], None]) -> None:
+        settings = self._settings
+        self._connection = Connection(settings.redis_url, timeout=STORE_TIMEOUT_S)
+        store = JobStore(self._connection, settings)
+        self._services = Services(settings)
+        self._leases = Leases(store, settings.lease_s)
+        self._deliverer = Deliverer(Outbox(self._connection, settings), AddressPolicy.of(settings), self._secret)
+        self._runner = Runner(
+            settings,
+            store,
+            self._leases,
+            Answering(self._prompts, self._services, settings.timeouts),
+            self._deliverer,
+            self._dispatch,
+        )
+        self.probe = Probe(self._connection, self._worker_id, settings.worker_slots)
+        for standing in (
+            self._leases.keep(),
+            self._deliverer.keep_delivering(),
+            Sweeper(store, self._dispatch).keep_sweeping(),
+            self.probe.keep_probing(send_probe, lambda: len(self._leases), _give_up),
+        ):
+            task = asyncio.create_task(standing)
+            task.add_done_callback(_must_not_end)
+            self._background.append(task)
+
+    def run(self, job_id: str) -> None:
+        """Runs the job if there is anything to do for it; returns when this attempt is over. For Celery's threads."""
+        if not self._draining:
+            self._submit(self._runner.run(job_id)).result()
+
+    def drain(self) -> None:
+        """Takes nothing more; within `drain_s` every job has ended or was handed back. Returns at once."""
+        if not self._draining:
+            self._draining = True
+            _log.info("draining", running=len(self._leases), limit_s=self._settings.drain_s)
+            self._submit(self._leases.drain(self._settings.drain_s))
+
+    def close(self) -> None:
+        """Finishes deliveries under way, closes everything and stops the loop."""
+        self._draining = True
+        self._submit(self._close()).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    async def _close(self) -> None:
+        await self._leases.drain(self._settings.drain_s)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._deliverer.aclose(limit_s=5.0)
+        await self._services.aclose()
+        try:
+            await self.probe.withdraw()
+        except errors.StoreUnavailable:
+            _log.warning("probe_not_withdrawn")
+        await self._connection.aclose()
+
+    def _submit(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _give_up() -> None:
+    """Ends this process so that whoever supervises it starts a fresh one; its jobs are handed back on the way."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _must_not_end(task: asyncio.Task[None]) -> None:
+    """A standing task that dies of a bug would leave a worker that looks well: better to be restarted."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("standing_task_died", exc_info=error)
+        _give_up()
