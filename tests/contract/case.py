@@ -1,4 +1,4 @@
-"""What an implementation of `AIService` brings to the contract suite: a `Case` in a module of `tests.contract.cases`."""
+"""What an implementation of `AIService` brings to the contract suite: a `Case`, in `tests.contract.cases`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -53,14 +53,17 @@ WHOLE: dict[Fault, Expected] = {
     "model_not_found": Expected(error=errors.ModelNotFound),
     "reset": Expected(error=errors.ConnectionFailed),
     "cut": Expected(error=errors.StreamInterrupted),
-    "error_in_stream": Expected(error=errors.Overloaded),
+    "error_in_stream": Expected(error=errors.Overloaded, retry_after=True),
     "malformed_event": Expected(error=errors.MalformedAnswer),
     "no_end_mark": Expected(error=errors.MalformedAnswer),
 }
 """For `generate`: a body that ends in the midst is `cut` where its length was announced, else simply not valid."""
 
-STREAMED: dict[Fault, Expected] = WHOLE | {"no_end_mark": Expected(error=errors.StreamInterrupted)}
-"""For `stream`."""
+STREAMED: dict[Fault, Expected] = WHOLE | {
+    "error_in_stream": Expected(error=errors.Overloaded),
+    "no_end_mark": Expected(error=errors.StreamInterrupted),
+}
+"""For `stream`; an error in mid-stream has no headers that could hold a `retry_after`."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,172 @@
+"""`OpenAIService`: chat completions over one shared aiohttp session.
+
+Its own client rather than the `openai` package: the protocol is small, compatible servers deviate from that package's
+types, and its HTTP stack costs milliseconds of CPU for each call.
+"""
+
+import asyncio
+import os
+import urllib.request
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from jobs.errors import ConfigurationError
+from providers import errors
+from providers.openai.errors import PROVIDER, from_client, from_response
+from providers.openai.mapping import Assembly, request_body
+from providers.openai.sse import EventReader, EventTooLong
+from providers.service import Answer, Ask, Capabilities, Delta
+
+DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
+_CONNECT_S: Final = 10.0
+_KEEP_ALIVE_S: Final = 30.0
+_LINGER_S: Final = 1.0
+"""How long the end of a stream's connection may come after its end mark, for the connection to be used again."""
+_ERROR_BODY: Final = 64 * 1024
+_OFFICIAL: Final = ("api.openai.com", ".openai.azure.com")
+_END_MARK: Final = b"[DONE]"
+_BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class OpenAIService:
+    """OpenAI's API and every server that speaks it.
+
+    Reads `OPENAI_BASE_URL` (default: OpenAI's own) and `OPENAI_API_KEY` (local servers need none) when made, and the
+    proxy for that URL from `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, as the vendors' SDKs do.
+    """
+
+    name = PROVIDER
+
+    def __init__(self) -> None:
+        base = os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+        self._url = URL(f"{base.rstrip('/')}/chat/completions")
+        if self._url.scheme not in ("http", "https") or not self._url.host:
+            raise ConfigurationError(f"OPENAI_BASE_URL: {base!r} is not an http or https URL")
+        self._official = (self._url.host or "").endswith(_OFFICIAL)
+        self._key = os.environ.get("OPENAI_API_KEY") or ""
+        self._proxy = _proxy_for(self._url)
+        self._session: aiohttp.ClientSession | None = None
+
+    def capabilities(self, model: str) -> Capabilities:
+        """All of them: which model on which server lacks one only the server knows, and says by a refusal."""
+        return Capabilities(images=True, tools=True, json_schema=True)
+
+    async def generate(self, ask: Ask) -> Answer:
+        """See `AIService`."""
+        response = await self._post(ask, stream=False)
+        try:
+            return await _whole(response, Assembly(ask))
+        finally:
+            response.release()
+
+    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+        """See `AIService`."""
+        response = await self._post(ask, stream=True)
+        ended = False
+        try:
+            assembly = Assembly(ask)
+            if response.content_type != "text/event-stream":  # a server that cannot stream answers as a whole
+                answer = await _whole(response, assembly)
+                if answer.text:
+                    yield Delta(answer.text)
+            else:
+                async for event in _Events(response.content):
+                    if event.startswith(_END_MARK):
+                        break
+                    if text := assembly.add(event):
+                        yield Delta(text)
+                else:  # not every server sends the end mark, but a finish reason must have come
+                    if not assembly.finished:
+                        raise errors.StreamInterrupted(provider=PROVIDER)
+                answer = assembly.answer()
+            ended = True
+            yield answer
+        finally:
+            if not ended:
+                response.close()
+            elif not response.content.is_eof():
+                # The connection returns to the pool by itself once its last bytes are here, which is about now.
+                asyncio.get_running_loop().call_later(_LINGER_S, response.close)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _post(self, ask: Ask, *, stream: bool) -> aiohttp.ClientResponse:
+        """The response, once it has begun and only if it is an answer."""
+        body = request_body(ask, stream=stream, official=self._official)
+        if self._session is None:
+            self._session = self._open()
+        try:
+            response = await self._session.post(self._url, data=body, allow_redirects=False)
+        except _BROKEN as error:
+            raise from_client(error, answering=False) from error
+        if response.status == 200:
+            return response
+        try:
+            refusal = await response.content.read(_ERROR_BODY)
+        except _BROKEN:
+            refusal = b""  # the status says enough
+        finally:
+            response.release()
+        raise from_response(response.status, response.headers, refusal, ask, self._key)
+
+    def _open(self) -> aiohttp.ClientSession:
+        headers = {"content-type": "application/json", "accept-encoding": "identity"}
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        return aiohttp.ClientSession(
+            headers=headers,
+            proxy=self._proxy,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_S),
+        )
+
+
+async def _whole(response: aiohttp.ClientResponse, assembly: Assembly) -> Answer:
+    try:
+        body = await response.read()
+    except _BROKEN as error:
+        raise from_client(error, answering=True) from error
+    assembly.add(body)
+    return assembly.answer()
+
+
+class _Events:
+    """The data of a response's server-sent events, as they come."""
+
+    __slots__ = ("_content", "_reader", "_ready")
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+        self._reader = EventReader()
+        self._ready: deque[bytes] = deque()
+
+    def __aiter__(self) -> "_Events":
+        return self
+
+    async def __anext__(self) -> bytes:
+        while not self._ready:
+            try:
+                chunk = await self._content.readany()
+                self._ready.extend(self._reader.feed(chunk) if chunk else self._reader.end())
+            except _BROKEN as error:
+                raise from_client(error, answering=True) from error
+            except EventTooLong as error:
+                raise errors.MalformedAnswer("an event without an end", provider=PROVIDER) from error
+            if not chunk and not self._ready:
+                raise StopAsyncIteration
+        return self._ready.popleft()
+
+
+def _proxy_for(url: URL) -> str | None:
+    if urllib.request.proxy_bypass(url.host or ""):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
