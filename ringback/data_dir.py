@@ -6,6 +6,8 @@ import fcntl
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from jobs import errors
@@ -15,8 +17,9 @@ _ORPHANS_S = 5.0
 """How long the children of an `up` that was killed may take to be gone."""
 
 
-def claim(data_dir: Path) -> int:
-    """Makes `data_dir` if need be and locks it for this process; returns the open lock file.
+@contextmanager
+def claimed(data_dir: Path) -> Iterator[int]:
+    """Makes `data_dir` if need be and locks it for this process; gives the open lock file.
 
     Whoever inherits that file holds the lock too: the store does, so no second one can write its data even if this
     process is killed. Raises `errors.ConfigurationError` if it is taken, naming the process, or cannot be used.
@@ -26,6 +29,14 @@ def claim(data_dir: Path) -> int:
         lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise errors.ConfigurationError(f"The data directory {data_dir} cannot be used: {error.strerror}") from error
+    try:
+        _lock(lock, data_dir)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int, data_dir: Path) -> None:
     deadline = time.monotonic() + _ORPHANS_S
     while True:
         try:
@@ -34,7 +45,6 @@ def claim(data_dir: Path) -> int:
         except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
             if _lives(holder) or time.monotonic() > deadline:
-                os.close(lock)
                 raise errors.ConfigurationError(
                     f"The data directory {data_dir} is in use by another `ringback up`, process {holder or 'unknown'};"
                     " stop that one or choose another with --data-dir"
@@ -42,7 +52,6 @@ def claim(data_dir: Path) -> int:
             time.sleep(0.05)
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
-    return lock
 
 
 def _lives(pid: str) -> bool:

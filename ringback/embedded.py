@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import stat
 import tempfile
 from pathlib import Path
 from urllib.parse import quote
@@ -60,10 +61,20 @@ def _socket(home: Path) -> Path:
     if len(os.fsencode(link)) <= _LONGEST_SOCKET_PATH:
         return link
     if link.is_symlink():
+        if _is_private(link.readlink().parent):
+            return link.readlink()
         link.unlink()
     short = Path(tempfile.mkdtemp(prefix="ringback-")) / "socket"
     link.symlink_to(short)
     return short
+
+
+def _is_private(directory: Path) -> bool:
+    try:
+        status = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _url(socket: Path) -> str:

@@ -190,7 +190,7 @@ class Supervisor:
     async def _stop_all(self) -> None:
         for child in reversed(self._children):
             if not await child.stop():
-                self._say(f"{child.spec.name} did not stop within {child.spec.stop_s:.0f} s and was killed")
+                self._say(f"{child.spec.name} did not stop within {child.spec.stop_s:g} s and was killed")
 
 
 def _spawn(spec: ChildSpec) -> "subprocess.Popen[bytes]":

@@ -35,8 +35,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     store: embedded.Store | None
     made_secret: bool
     """Whether the webhook secret is our own (and so has to be shown)."""
-    lock: int
-    """The open lock file of the data directory."""
 
 
 def up(*, host: str | None, port: int | None, directory: Path | None) -> int:
@@ -44,20 +42,19 @@ def up(*, host: str | None, port: int | None, directory: Path | None) -> int:
 
     What is `None` comes from the settings. Raises `errors.ConfigurationError` or `supervisor.CannotStart`.
     """
-    plan = prepare(host=host, port=port, directory=directory)
-    _greet(plan)
-    say = _sayer(plan.settings)
-    keeper = supervisor.Supervisor(children(plan), running=lambda: _ready(plan, say), say=say)
-    return asyncio.run(keeper.run())
+    given = configuration.load(defaults={"redis_url": ""}, host=host, port=port, data_dir=directory)
+    with data_dir.claimed(given.data_dir.absolute()) as lock:
+        plan = complete(given)
+        _greet(plan)
+        say = _sayer(plan.settings)
+        keeper = supervisor.Supervisor(children(plan, lock), running=lambda: _ready(plan, say), say=say)
+        return asyncio.run(keeper.run())
 
 
-def prepare(*, host: str | None, port: int | None, directory: Path | None) -> Plan:
-    """Claims the data directory and the port, and completes the settings. Starts nothing."""
-    asked: dict[str, Any] = {"host": host, "port": port, "data_dir": directory}
-    given = configuration.load(defaults={"redis_url": ""}, **asked)
+def complete(given: Settings) -> Plan:
+    """What to run under the `given` settings, whose `redis_url` is empty for an embedded store. Starts nothing."""
     home = given.data_dir.absolute()
-    lock = data_dir.claim(home)
-    asked |= {"port": _free_port(given.host, given.port), "data_dir": home}
+    port = _free_port(given.host, given.port)
     store = None if given.redis_url else embedded.prepare(home)
     settings = configuration.load(
         defaults={
@@ -65,16 +62,18 @@ def prepare(*, host: str | None, port: int | None, directory: Path | None) -> Pl
             "api_keys": "off" if _is_loopback(given.host) else "required",
             "providers": (*given.providers, "fake"),
         },
-        **asked,
+        host=given.host,
+        port=port,
+        data_dir=home,
     )
     made_secret = not settings.webhook_secret
     if made_secret:
         settings = msgspec.structs.replace(settings, webhook_secret=data_dir.webhook_secret(home))
-    return Plan(settings=settings, store=store, made_secret=made_secret, lock=lock)
+    return Plan(settings=settings, store=store, made_secret=made_secret)
 
 
-def children(plan: Plan) -> list[ChildSpec]:
-    """The processes of `plan`, each after those it needs."""
+def children(plan: Plan, lock: int) -> list[ChildSpec]:
+    """The processes of `plan`, each after those it needs; the store shares the open `lock` of the data directory."""
     env = os.environ | {f"RINGBACK_{name.upper()}": _as_variable(plan.settings, name) for name in _HANDED_DOWN}
     stop_s = plan.settings.drain_s + _ROLE_STOP_MARGIN_S
     # -P: a folder named like one of ours in the current directory must not be imported instead.
@@ -87,7 +86,7 @@ def children(plan: Plan) -> list[ChildSpec]:
         argv=plan.store.argv,
         env=os.environ,
         stop_s=_STORE_STOP_S,
-        keep_fds=(plan.lock,),
+        keep_fds=(lock,),
         log=plan.store.log,
     )
     return [store, *roles]
