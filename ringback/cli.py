@@ -88,6 +88,7 @@ def _submit(args: argparse.Namespace) -> int:
         body["metadata"] = _json(args.metadata, "--metadata")
     job = gateway.submit(body)
     if args.watch:
+        print(f"ringback: {job['id']}", file=sys.stderr, flush=True)
         return follow.follow(gateway, job["id"])
     print(job["id"])
     return 0

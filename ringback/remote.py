@@ -63,8 +63,8 @@ class Gateway:
 
     def __init__(self, url: str, key: str = "") -> None:
         """`key` is the API key, empty for none. Raises `errors.ConfigurationError` for what is no HTTP URL."""
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             usable = False
