@@ -35,3 +35,7 @@ def split_model(target: str) -> tuple[str, str]:
     """`provider/model` as its two parts; the model may itself contain slashes. Empty model when there is no slash."""
     provider, _, model = target.partition("/")
     return provider, model
+
+
+KNOWN_MODELS: dict[str, tuple[str, ...]] = {"offline": ("rules",)}
+"""Of providers whose models are all known, so that a wrong name can be refused at once."""

@@ -4,21 +4,15 @@ A worker that is connected but has stopped consuming is the best known failure o
 """
 
 import asyncio
-import os
-import socket
 import time
 from collections.abc import Callable
 
-import msgspec
 import structlog
 
 from jobs import errors
-from jobs.store import keys
-from jobs.store.connection import Connection
+from jobs.store.presence import FRESH_S, Presence
 
 EVERY_S = 2.0
-FRESH_S = 15
-"""So long after its last proof a worker still counts as consuming."""
 GIVE_UP_S = 60.0
 """A worker with free slots that got no probe back for so long is not consuming and must be restarted."""
 _log = structlog.get_logger(__name__)
@@ -27,9 +21,9 @@ _log = structlog.get_logger(__name__)
 class Probe:
     """The proof of one worker process."""
 
-    def __init__(self, connection: Connection, worker_id: str, slots: int) -> None:
+    def __init__(self, presence: Presence, worker_id: str, slots: int) -> None:
         """`worker_id` is unique to the process; `slots` is how many jobs it runs at once."""
-        self._connection = connection
+        self._presence = presence
         self._worker_id = worker_id
         self._slots = slots
         self._seen = time.monotonic()
@@ -51,7 +45,7 @@ class Probe:
             try:
                 await asyncio.to_thread(send)
                 if self._proved:
-                    await self._report(running())
+                    await self._report()
             except errors.StoreUnavailable:
                 self._seen = time.monotonic()  # Without a store there is nothing to consume.
             except Exception as error:  # noqa: BLE001  # the broker's transport raises what it likes
@@ -65,14 +59,10 @@ class Probe:
                 return
             await asyncio.sleep(EVERY_S if self._proved else 0.25)
 
-    async def _report(self, running: int) -> None:
-        if time.monotonic() - self._seen > FRESH_S:
-            return
-        report = msgspec.json.encode(
-            {"host": socket.gethostname(), "pid": os.getpid(), "slots": self._slots, "running": running}
-        )
-        await self._connection.do(self._connection.redis.set(keys.worker(self._worker_id), report, ex=FRESH_S))
+    async def _report(self) -> None:
+        if time.monotonic() - self._seen <= FRESH_S:
+            await self._presence.prove(self._worker_id)
 
     async def withdraw(self) -> None:
         """This worker consumes no more. Raises `errors.StoreUnavailable`."""
-        await self._connection.do(self._connection.redis.delete(keys.worker(self._worker_id)))
+        await self._presence.withdraw(self._worker_id)

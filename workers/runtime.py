@@ -17,6 +17,7 @@ from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
 from jobs.store.jobs import JobStore
+from jobs.store.presence import Presence
 from prompts.registry import Registry
 from providers.registry import Services
 from workers.answering import Answering
@@ -65,7 +66,7 @@ class Runtime:
             self._deliverer,
             self._dispatch,
         )
-        self.probe = Probe(self._connection, self._worker_id, settings.worker_slots)
+        self.probe = Probe(Presence(self._connection), self._worker_id, settings.worker_slots)
         for standing in (
             self._leases.keep(),
             self._deliverer.keep_delivering(),

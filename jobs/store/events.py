@@ -81,3 +81,7 @@ class EventLog:
         finally:
             await connection.disconnect()
             await pool.release(connection)
+
+    async def echo(self, gateway_id: str) -> None:
+        """Pushes something to that gateway process that is no event of any job. Raises `errors.StoreUnavailable`."""
+        await self._connection.do(self._connection.redis.spublish(keys.wire(0, gateway_id), "echo 0 echo\n"))

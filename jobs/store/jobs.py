@@ -65,6 +65,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
     status: Status
     fence: int
+    attempt: int
     last_event: int
 
 
@@ -143,12 +144,12 @@ class JobStore:
 
     async def state(self, job_id: str) -> State:
         """Where the job stands. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
-        status, fence, events = await self._connection.do(
-            self._connection.redis.hmget(keys.job(job_id), ["status", "fence", "events"])
+        status, fence, attempt, events = await self._connection.do(
+            self._connection.redis.hmget(keys.job(job_id), ["status", "fence", "attempt", "events"])
         )
         if status is None:
             raise errors.JobNotFound
-        return State(status=status.decode(), fence=int(fence), last_event=int(events))
+        return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=int(events))
 
     async def spec(self, job_id: str) -> JobSpec | None:
         """What was accepted; `None` if the job is gone or has ended. Raises `errors.StoreUnavailable`."""

@@ -60,8 +60,3 @@ def deliveries(job_id: str) -> str:
 def index(shard: int, name: str) -> str:
     """Sorted set without scores: job ids in order of time, e.g. `all`, `status:failed`, `meta:ticket=4711`."""
     return f"{tag(shard)}:index:{name}"
-
-
-def worker(worker_id: str) -> str:
-    """String with a time to live: this worker process has lately proved that it consumes."""
-    return f"rb:worker:{worker_id}"

@@ -22,6 +22,7 @@ redis.call('HDEL', job, 'spec', 'lease', 'holder', 'target', 'first', 'start_by'
 redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
+redis.call('DEL', tag .. ':watch:' .. id)
 if delivery ~= '' then
   local fields = {}
   for i = 12, #ARGV do fields[i - 11] = ARGV[i] end

@@ -1,0 +1,156 @@
+"""The gateway process: its composition root, and how it starts and drains."""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from litestar import Litestar, Response, get
+from litestar.exceptions import HTTPException
+
+from gateway import health, jobs, openapi, problems
+from gateway.access import key_guard
+from gateway.hub import Hub
+from gateway.submission import Submission
+from jobs import errors, logs
+from jobs.dispatch import Dispatch, celery_app
+from jobs.settings import Settings
+from jobs.store.access_keys import AccessKeys
+from jobs.store.connection import Connection
+from jobs.store.deliveries import Outbox
+from jobs.store.events import EventLog
+from jobs.store.jobs import JobStore
+from jobs.store.listing import Listing
+from jobs.store.presence import Presence
+from prompts import registry
+from prompts.registry import Registry
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Everything one gateway process owns."""
+
+    def __init__(self, settings: Settings, prompts: Registry) -> None:
+        """Must be made within the event loop that serves."""
+        self._connection = Connection(settings.redis_url, timeout=settings.store_timeout_s)
+        self._dispatch = Dispatch(celery_app(settings))
+        self.hub = Hub(EventLog(self._connection, settings), secrets.token_hex(8))
+        desk = jobs.Desk(
+            submission=Submission(settings, prompts),
+            store=JobStore(self._connection, settings),
+            listing=Listing(self._connection, settings),
+            outbox=Outbox(self._connection, settings),
+            hub=self.hub,
+            dispatch=self._dispatch,
+        )
+        job_types = openapi.job_types(prompts)
+
+        @get("/v1/job-types", operation_id="list_job_types")
+        async def list_job_types() -> Response[bytes]:
+            """Every job type with the JSON Schemas of its input and output."""
+            return Response(job_types, media_type=jobs.JSON)
+
+        guard = [] if settings.api_keys == "off" else [key_guard(AccessKeys(self._connection))]
+        self.app = Litestar(
+            route_handlers=[
+                jobs.router(desk, guard),
+                list_job_types,
+                health.router(self.hub, Presence(self._connection)),
+                *openapi.routes(prompts),
+            ],
+            exception_handlers={
+                errors.RingbackError: problems.ours,
+                HTTPException: problems.litestars,
+                Exception: problems.unexpected,
+            },
+            openapi_config=None,
+            request_max_body_size=settings.max_body_bytes,
+            logging_config=None,
+        )
+
+    async def aclose(self) -> None:
+        """Closes what the process holds open."""
+        await asyncio.to_thread(self._dispatch.close)
+        await self._connection.aclose()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to `_serve`, which has streams to end first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains: streams end with a hint to reconnect, requests finish.
+
+    Raises `errors.ConfigurationError` before it starts if the settings, the prompts or the address cannot be used.
+    """
+    logs.configure(settings, "gateway")
+    prompts = registry.load(settings.prompts_dir)
+    listener = _listen(settings.host, settings.port)
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve(settings, prompts, listener))
+    else:
+        uvloop.run(_serve(settings, prompts, listener))
+
+
+async def _serve(settings: Settings, prompts: Registry, listener: socket.socket) -> None:
+    gateway = Gateway(settings, prompts)
+    config = uvicorn.Config(
+        gateway.app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        http="httptools",
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )
+    server = _Server(config)
+
+    def drain() -> None:
+        _log.info("draining")
+        gateway.hub.drain()
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, drain)
+    hub = asyncio.create_task(gateway.hub.run())
+    hub.add_done_callback(lambda task: drain() if not task.cancelled() else None)
+    _log.info("gateway_starting", host=settings.host, port=listener.getsockname()[1])
+    await server.serve(sockets=[listener])
+    crashed = hub.done()
+    hub.cancel()
+    await asyncio.gather(hub, return_exceptions=True)
+    await gateway.aclose()
+    _log.info("gateway_stopped")
+    if crashed:
+        _log.critical("hub_died", exc_info=hub.exception())
+        sys.exit(1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise errors.ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,243 @@
+"""The OpenAPI document, with every job type's schemas, and a page that shows it without any outside resource."""
+
+import html
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
+
+from gateway.health import Health
+from gateway.problems import MEDIA_TYPE, Problem
+from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
+from jobs.store.deliveries import CallbackBody, Delivery
+from jobs.store.listing import Page
+from prompts.registry import JobType, Registry
+
+_REF = "#/components/schemas/{name}"
+Schema = dict[str, Any]
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _json(schema: Schema, description: str, **more: Any) -> Schema:
+    return {"description": description, "content": {"application/json": {"schema": schema}}, **more}
+
+
+def _parameter(place: str, name: str, description: str, schema: Schema | None = None) -> Schema:
+    return {
+        "in": place,
+        "name": name,
+        "description": description,
+        "required": place == "path",
+        "schema": schema or {"type": "string"},
+    }
+
+
+_JOB_ID = _parameter("path", "job_id", "The job's id")
+
+
+def job_types(prompts: Registry) -> bytes:
+    """The answer of `GET /v1/job-types`."""
+    return msgspec.json.encode({"items": [_job_type(job_type) for job_type in prompts.types.values()]})
+
+
+def _job_type(job_type: JobType) -> Schema:
+    return {
+        "name": job_type.name,
+        "description": job_type.description,
+        "version": job_type.version,
+        "prompt": job_type.ref,
+        "model": job_type.model,
+        "input_schema": job_type.input_schema,
+        "output_schema": job_type.output_schema,
+    }
+
+
+def document(prompts: Registry) -> Schema:
+    """The OpenAPI 3.1 document."""
+    types = prompts.types.values()
+    _, schemas = msgspec.json.schema_components(
+        [Job, Page, Delivery, CallbackBody, Callback, Deadline, Problem, Health], ref_template=_REF
+    )
+    schemas |= {f"{job_type.name}_request": _request(job_type) for job_type in types}
+    schemas |= {f"{job_type.name}_output": job_type.output_schema for job_type in types}
+    schemas["JobRequest"] = {
+        "oneOf": [_ref(f"{job_type.name}_request") for job_type in types],
+        "discriminator": {
+            "propertyName": "type",
+            "mapping": {job_type.name: _REF.format(name=f"{job_type.name}_request") for job_type in types},
+        },
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ringback",
+            "version": version("ringback"),
+            "description": "The LLM gateway that calls you back.",
+        },
+        "paths": _paths(),
+        "webhooks": {
+            "job": {
+                "post": {
+                    "description": "The callback, signed after Standard Webhooks 1.0.",
+                    "requestBody": {"content": {"application/json": {"schema": _ref("CallbackBody")}}},
+                    "responses": {"2XX": {"description": "Received"}},
+                }
+            }
+        },
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{"key": []}, {}],
+    }
+
+
+def _request(job_type: JobType) -> Schema:
+    return {
+        "title": f"{job_type.name} job",
+        "description": job_type.description,
+        "type": "object",
+        "required": ["type", "input"],
+        "additionalProperties": False,
+        "properties": {
+            "type": {"const": job_type.name},
+            "input": job_type.input_schema,
+            "model": {"type": "string", "description": "A route or `provider/model`"},
+            "fallbacks": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
+            "callback": _ref("Callback"),
+            "metadata": {"type": "object", "description": f"Comes back unchanged; at most {METADATA_LIMIT} bytes"},
+            "priority": {"enum": ["high", "normal", "low"], "default": "normal"},
+            "deadline": _ref("Deadline"),
+        },
+    }
+
+
+def _operation(operation_id: str, summary: str, responses: Schema, **more: Any) -> Schema:
+    problem = {"description": "What is wrong", "content": {MEDIA_TYPE: {"schema": _ref("Problem")}}}
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "responses": responses | {"4XX": problem, "503": problem},
+        **more,
+    }
+
+
+def _paths() -> Schema:
+    job = _ref("Job")
+    accepted = _json(job, "Accepted", headers={"Location": {"schema": {"type": "string"}}})
+    submit = _operation(
+        "submit_job",
+        "Submit a job",
+        {"202": accepted, "200": _json(job, "Ended within the time that `Prefer: wait` gave it")},
+        requestBody={"required": True, "content": {"application/json": {"schema": _ref("JobRequest")}}},
+        parameters=[
+            _parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
+            _parameter(
+                "header", "Prefer", "`wait=N`: answer with the ended job if it ends within N seconds (at most 60)"
+            ),
+        ],
+    )
+    filters = [_parameter("query", name, "Only such jobs") for name in ("type", "status", "session_id", "metadata.KEY")]
+    listing = _operation(
+        "list_jobs",
+        "List jobs, newest first",
+        {"200": _json(_ref("Page"), "A page")},
+        parameters=[
+            *filters,
+            _parameter("query", "limit", "Jobs a page", {"type": "integer", "minimum": 1, "maximum": 200}),
+            _parameter("query", "cursor", "`next_cursor` of the page before"),
+        ],
+    )
+    events = _operation(
+        "stream_events",
+        "Stream a job's events",
+        {
+            "200": {
+                "description": "Server-sent events",
+                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            },
+            "204": {"description": "The client already has every event"},
+        },
+        parameters=[
+            _JOB_ID,
+            _parameter("header", "Last-Event-ID", "Only events after this one"),
+            _parameter("query", "last_event_id", "The same, for clients that cannot set headers"),
+        ],
+    )
+    deliveries: Schema = {"type": "object", "properties": {"items": {"type": "array", "items": _ref("Delivery")}}}
+    types: Schema = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "object"}}}}
+    health = {"200": _json(_ref("Health"), "Ready")}
+    by_id = {"parameters": [_JOB_ID]}
+    return {
+        "/v1/jobs": {"post": submit, "get": listing},
+        "/v1/jobs/{job_id}": {"get": _operation("get_job", "Read a job", {"200": _json(job, "The job")}, **by_id)},
+        "/v1/jobs/{job_id}/cancel": {
+            "post": _operation("cancel_job", "Cancel a job", {"202": _json(job, "Being cancelled")}, **by_id)
+        },
+        "/v1/jobs/{job_id}/events": {"get": events},
+        "/v1/jobs/{job_id}/deliveries": {
+            "get": _operation("list_deliveries", "List a job's callbacks", {"200": _json(deliveries, "All")}, **by_id)
+        },
+        "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
+        "/health/live": {"get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}})},
+        "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health)},
+    }
+
+
+def routes(prompts: Registry) -> list[HTTPRouteHandler]:
+    """`/openapi.json`, `/docs`, and `/`, which leads there."""
+    described = document(prompts)
+    encoded = msgspec.json.encode(described)
+    page = _page(described).encode()
+
+    @get("/openapi.json", operation_id="openapi")
+    async def openapi() -> Response[bytes]:
+        """The OpenAPI document."""
+        return Response(encoded, media_type=MediaType.JSON)
+
+    @get("/docs", operation_id="docs")
+    async def docs() -> Response[bytes]:
+        """The document as a page."""
+        return Response(page, media_type="text/html; charset=utf-8")
+
+    @get("/", operation_id="root")
+    async def root() -> Redirect:
+        """Leads to the documentation."""
+        return Redirect("/docs")
+
+    return [openapi, docs, root]
+
+
+_STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
+pre{background:#f4f5f7;padding:.8rem;overflow:auto;border-radius:6px;font-size:.85rem}
+code{font-family:ui-monospace,monospace} h2{margin-top:2.5rem} b{color:#0b6b50} summary{cursor:pointer}
+@media(prefers-color-scheme:dark){body{color:#e6e8eb;background:#15181c}pre{background:#20252b}b{color:#5fd3ac}}
+"""
+
+
+def _page(described: Schema) -> str:
+    parts = [f"<h1>{described['info']['title']} <small>{described['info']['version']}</small></h1>"]
+    parts.append('<p>The whole document: <a href="/openapi.json">openapi.json</a></p><h2>Requests</h2>')
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            line = f"<b>{method.upper()}</b> <code>{html.escape(path)}</code> – {html.escape(operation['summary'])}"
+            parameters = "".join(
+                f"<li><code>{html.escape(p['name'])}</code> ({p['in']}): {html.escape(p['description'])}</li>"
+                for p in operation.get("parameters", ())
+            )
+            parts.append(f"<details><summary>{line}</summary><ul>{parameters}</ul></details>")
+    parts.append("<h2>Schemas</h2>")
+    for name, schema in described["components"]["schemas"].items():
+        text = msgspec.json.format(msgspec.json.encode(schema), indent=2).decode()
+        parts.append(f"<details><summary><code>{name}</code></summary><pre>{html.escape(text)}</pre></details>")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
+    return (
+        f'<!doctype html><html lang="en"><head><title>Ringback</title>{head}</head><body>{"".join(parts)}</body></html>'
+    )

@@ -1,0 +1,73 @@
+"""Errors as RFC 9457 problem details. Whatever happens, the caller gets one of these and never a traceback."""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from jobs import errors
+from jobs.errors import FieldError
+
+MEDIA_TYPE = "application/problem+json"
+_log = structlog.get_logger(__name__)
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of every error answer."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: tuple[FieldError, ...] = ()
+
+
+def _response(
+    status: int, code: str, detail: str, *, fields: tuple[FieldError, ...] = (), headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    problem = Problem(
+        type=f"urn:ringback:problem:{code}",
+        title=code.replace("_", " ").capitalize(),
+        status=status,
+        detail=detail,
+        code=code,
+        errors=fields,
+    )
+    return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def ours(_: Request[Any, Any, Any], error: errors.RingbackError) -> Response[bytes]:
+    """An error of our own tree."""
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, errors.Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    return _response(error.status, error.code, error.detail, fields=error.errors, headers=headers)
+
+
+def litestars(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """An error that the framework found: no such path, wrong method, body too large."""
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return ours(request, errors.BodyTooLarge())
+    code = HTTPStatus(error.status_code).name.lower()
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = "There is nothing at this path."
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not possible here."
+    else:
+        detail = error.detail
+    return _response(error.status_code, code, detail, headers=dict(error.headers or {}))
+
+
+def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A bug. The caller learns that it is ours, the log learns the rest."""
+    _log.error("unexpected_error", path=request.url.path, method=request.method, exc_info=error)
+    return _response(
+        500, errors.RingbackError.code, "Something went wrong inside Ringback; nothing is wrong with the request."
+    )
