@@ -381,6 +381,7 @@ async def test_works_again_after_faults(wired: Case, way: Way, service: AIServic
 async def test_caller_s_timeout_ends_a_silent_call(
     wired: Case, way: Way, service: AIService, vendor_server: VendorServer
 ) -> None:
+    await way(service, ask_of(wired))  # a first call takes its time, for an SDK has to be loaded
     vendor_server.script(Script(fault="hang"))
 
     with pytest.raises(TimeoutError):

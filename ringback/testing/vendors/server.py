@@ -11,10 +11,12 @@ from aiohttp import web
 from ringback.testing.loopback import LoopbackServer, cut, reset
 from ringback.testing.script import Fault, Received, Script, Vendor
 from ringback.testing.vendors.anthropic import AnthropicWire
+from ringback.testing.vendors.bedrock import BedrockWire
+from ringback.testing.vendors.gemini import GeminiWire
 from ringback.testing.vendors.openai import OpenAIWire
 from ringback.testing.vendors.wire import REFUSALS, Call, Frames, Reply, Wire
 
-WIRES: tuple[Wire, ...] = (OpenAIWire(), AnthropicWire())
+WIRES: tuple[Wire, ...] = (OpenAIWire(), AnthropicWire(), GeminiWire(), BedrockWire())
 _CACHE_LIMIT = 512
 _Cached = tuple[Script, Reply | Frames]
 

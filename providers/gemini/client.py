@@ -1,0 +1,117 @@
+"""`GeminiService`: the SDK's client, made once, and the calls through it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from providers import errors
+from providers.gemini import mapping
+from providers.gemini.errors import translated
+from providers.gemini.mapping import PROVIDER
+from providers.gemini.transport import CURRENT, Exchange, session
+from providers.service import Answer, Ask, Capabilities, Delta
+
+if TYPE_CHECKING:
+    import aiohttp
+    from google.genai.client import Client
+    from google.genai.models import AsyncModels
+
+_KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+
+
+class GeminiService:
+    """Gemini, wherever the SDK's own variables lead. Belongs to the event loop of its first call."""
+
+    name = PROVIDER
+
+    def __init__(self) -> None:
+        self._making = asyncio.Lock()
+        self._client: Client | None = None
+        self._session: aiohttp.ClientSession | None = None
+        # Only so as not to repeat them in errors; the SDK reads them itself.
+        self._secrets = tuple(value for name in _KEYS if (value := os.environ.get(name)))
+
+    def capabilities(self, model: str) -> Capabilities:
+        """See `AIService`."""
+        return mapping.capabilities(model)
+
+    async def generate(self, ask: Ask) -> Answer:
+        """See `AIService`."""
+        mapping.require(ask)
+        models = await self._models()
+        reader, exchange = mapping.AnswerReader(ask), Exchange()
+        contents, config = mapping.contents(ask), mapping.config(ask)
+        with translated(ask, exchange, self._secrets), _sending(exchange):
+            response = await models.generate_content(model=ask.model, contents=contents, config=config)
+        reader.read(response)
+        return reader.answer()
+
+    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+        """See `AIService`."""
+        mapping.require(ask)
+        models = await self._models()
+        reader, exchange = mapping.AnswerReader(ask), Exchange()
+        contents, config = mapping.contents(ask), mapping.config(ask)
+        try:
+            with translated(ask, exchange, self._secrets), _sending(exchange):
+                chunks = await models.generate_content_stream(model=ask.model, contents=contents, config=config)
+                chunk = await anext(chunks, None)
+            while chunk is not None:
+                exchange.answering = True
+                if text := reader.read(chunk):
+                    yield Delta(text)
+                with translated(ask, exchange, self._secrets):
+                    chunk = await anext(chunks, None)
+            yield reader.answer()
+        finally:
+            # The SDK's generators refer to each other in a cycle: closing the outermost one would close the connection
+            # only at some later garbage collection.
+            exchange.close()
+
+    async def aclose(self) -> None:
+        """See `AIService`."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+            await client.aio.aclose()
+        http, self._session = self._session, None
+        if http is not None:
+            await http.close()
+
+    async def _models(self) -> "AsyncModels":
+        if self._client is None:
+            async with self._making:
+                if self._client is None:
+                    self._session = self._session or session()
+                    # In a thread: the import and the TLS contexts take a second.
+                    self._client = await asyncio.to_thread(_make, self._session)
+        return self._client.aio.models
+
+
+def _make(http: "aiohttp.ClientSession") -> "Client":
+    from google import genai
+    from google.genai import types
+
+    options = types.HttpOptions(
+        aiohttp_client=http,
+        # Without options of its own the SDK tries a failed connection again, after up to ten seconds.
+        retry_options=types.HttpRetryOptions(attempts=1),
+    )
+    try:
+        return genai.Client(http_options=options)
+    except ValueError as error:
+        raise errors.AuthenticationFailed(
+            "Gemini cannot be used without an API key: set GEMINI_API_KEY", provider=PROVIDER
+        ) from error
+
+
+@contextmanager
+def _sending(exchange: Exchange) -> Iterator[None]:
+    """Lets `exchange` know the connection of the request that is sent meanwhile."""
+    token = CURRENT.set(exchange)
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
