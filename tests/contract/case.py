@@ -87,6 +87,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Exceptions from `WHOLE`."""
     streamed: Mapping[Fault, Expected] = {}
     """Exceptions from `STREAMED`."""
+    takes_sampling: bool = True
+    """The vendor takes `temperature` and `top_p`; else they must not be sent."""
     reports_cached: bool = True
     """The vendor reports cached tokens."""
     reports_reasoning: bool = True

@@ -209,7 +209,8 @@ async def test_everything_reaches_the_wire(
     assert wired.model.endswith(sent.model)
     assert sent.system == "너는 친절하다."
     assert sent.texts == (("user", "첫 질문"), ("assistant", "첫 대답"), ("user", "두 번째 질문"))
-    assert (sent.temperature, sent.max_tokens, sent.top_p, sent.stop) == (0.25, 77, 0.5, ("끝", "END"))
+    assert (sent.max_tokens, sent.stop) == (77, ("끝", "END"))
+    assert (sent.temperature, sent.top_p) == ((0.25, 0.5) if wired.takes_sampling else (None, None))
 
 
 async def test_what_is_not_asked_is_not_sent(wired: Case, service: AIService, vendor_server: VendorServer) -> None:

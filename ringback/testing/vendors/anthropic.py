@@ -103,9 +103,9 @@ class AnthropicWire:
 
     def refusal(self, call: Call, received: Received, fault: Fault, script: Script) -> Reply:
         """See `Wire`."""
-        reason = _refusals(call)[fault][2].format(
-            prompt=quoted(received.body), key=received.headers.get("x-api-key", ""), model=call.model
-        )
+        headers = received.headers
+        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        reason = _refusals(call)[fault][2].format(prompt=quoted(received.body), key=key, model=call.model)
         waits = fault in ("rate_limited", "overloaded") and script.retry_after is not None and call.variant != _BEDROCK
         return _refusal(call, fault, reason, {"retry-after": f"{script.retry_after:g}"} if waits else {})
 
@@ -114,8 +114,11 @@ def _problem(call: Call, body: dict[str, Any]) -> str | None:
     """What Anthropic itself would not take in `body`; `None` if it is sound."""
     if not call.model:
         return "model: Field required"
-    if call.variant == _BEDROCK and body.get("anthropic_version") != "bedrock-2023-05-31":
+    if call.variant == _BEDROCK and not body.get("anthropic_version"):
         return "anthropic_version: Field required"
+    for name in ("temperature", "top_p", "top_k"):
+        if name in body:  # since API version 2026-10-21
+            return f"{name}: Extra inputs are not permitted"
     if not isinstance(body.get("max_tokens"), int):
         return "max_tokens: Field required"
     messages = body.get("messages")

@@ -1,0 +1,1 @@
+"""Claude, from Anthropic directly (`anthropic/<model>`) or on Bedrock (`anthropic/bedrock/<model id>`)."""
