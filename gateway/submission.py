@@ -5,13 +5,13 @@ import time
 from typing import Any
 
 import msgspec
-from prompts.registry import JobType, Registry
 
 from jobs import errors
 from jobs.addresses import AddressPolicy
 from jobs.job import METADATA_LIMIT, JobRequest, JobSpec
 from jobs.model import KNOWN_MODELS, split_model
 from jobs.settings import PROVIDERS, SWITCHED_ON_BY, Settings
+from prompts.registry import JobType, Registry
 
 _request = msgspec.json.Decoder(JobRequest)
 _any = msgspec.json.Decoder()

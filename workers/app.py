@@ -6,10 +6,12 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from celery.utils.nodenames import worker_direct
 
 from jobs import logs
@@ -55,7 +57,7 @@ def run(settings: Settings) -> None:
     logs.configure(settings, "worker")
     prompts = registry.load(settings.prompts_dir)
     app = celery_app(settings)
-    hostname = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    hostname = f"ringback@{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     dispatch = Dispatch(app)
     runtime = Runtime(settings, prompts, dispatch, hostname)
     build(settings, runtime, app)
@@ -74,6 +76,8 @@ def run(settings: Settings) -> None:
         watchdog.start()
         runtime.drain()
 
+    # Running as root is discouraged for the sake of pickle, which this worker does not accept.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     signals.setup_logging.connect(keep_logging, weak=False)
     signals.worker_shutting_down.connect(begin_drain, weak=False)
     runtime.start(send_probe)

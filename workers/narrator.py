@@ -1,4 +1,4 @@
-"""Tells a running job's events to its log, in order, under the claim's fence: the first text at once, then coalesced."""
+"""Tells a running job's events to its log, in order, under its fence: the first text at once, then coalesced."""
 
 import asyncio
 from collections.abc import Iterable

@@ -39,9 +39,9 @@ started = started or tostring(now)
 set_status(id, status, 'running')
 redis.call('HSET', job, 'attempt', attempt, 'started', started, 'target', first)
 local provider = string.match(first, '^[^/]*')
-local log = {'job.started', cjson.encode({attempt = attempt, provider = provider, model = first})}
+local log = {'job.started', json({attempt = attempt, provider = provider, model = first})}
 if attempt > 1 then
   log[3] = 'stream.reset'
-  log[4] = cjson.encode({reason = 'new_attempt', provider = provider, model = first})
+  log[4] = json({reason = 'new_attempt', provider = provider, model = first})
 end
 return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, log))}

@@ -7,6 +7,11 @@ local function now_ms()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- JSON as everyone else writes it: cjson escapes slashes.
+local function json(value)
+  return (string.gsub(cjson.encode(value), '\\/', '/'))
+end
+
 local function is_terminal(status)
   return status == 'succeeded' or status == 'failed' or status == 'cancelled' or status == 'expired'
 end

@@ -1,0 +1,64 @@
+"""Fixtures shared by all tests: a real store, and a whole running Ringback."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.settings import Settings
+from jobs.store.connection import Connection
+from ringback.testing.vendors.server import VendorServer
+from tests.stack import Process, Stack
+
+
+@pytest.fixture(scope="session")
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Valkey of the tests' own."""
+    stack = Stack(tmp_path_factory.mktemp("store"), {})
+    yield stack.store_spec.url
+    stack.close()
+
+
+@pytest.fixture
+def settings(store_url: str) -> Settings:
+    """Settings on that store."""
+    return Settings(redis_url=store_url, providers=("offline", "fake"))
+
+
+@pytest.fixture
+async def connection(settings: Settings) -> AsyncIterator[Connection]:
+    """A connection to that store, which is empty."""
+    connection = Connection(settings.redis_url, timeout=5.0)
+    await connection.redis.flushall()
+    yield connection
+    await connection.aclose()
+
+
+class Ringback(Stack):
+    """A stack with one gateway and one worker on fake vendors."""
+
+    url: str
+    worker_process: Process
+
+
+@pytest.fixture(scope="session")
+def ringback(tmp_path_factory: pytest.TempPathFactory, _vendor_server: VendorServer) -> Iterator[Ringback]:
+    """A whole Ringback, shared by the tests that do not break it; its vendors are those of `vendor_server`."""
+    vendors = {**_vendor_server.environment(), "RINGBACK_PROVIDERS": "bedrock,gemini,anthropic,openai,offline,fake"}
+    stack = Ringback(tmp_path_factory.mktemp("ringback"), vendors)
+    try:
+        stack.worker_process = stack.worker()
+        stack.url = stack.gateway()
+        stack.wait_ready(stack.url)
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path, _vendor_server: VendorServer) -> Iterator[Stack]:
+    """A store of the test's own, for gateways and workers that it starts and breaks."""
+    vendors = {**_vendor_server.environment(), "RINGBACK_PROVIDERS": "bedrock,gemini,anthropic,openai,offline,fake"}
+    stack = Stack(tmp_path, vendors)
+    yield stack
+    stack.close()
