@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         # Whatever the locale says: answers are UTF-8, and Korean must come out of a C locale too.
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         code: int = args.run(args)
         return code
@@ -106,6 +106,14 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor.examine(models=args.model)
 
 
+def _key(args: argparse.Namespace) -> int:
+    from ringback import keys
+
+    if args.action == "create":
+        return keys.create(args.name)
+    return keys.revoke(args.id) if args.action == "revoke" else keys.show()
+
+
 def _input(args: argparse.Namespace) -> Any:
     """The job's input from --input, --text or both; `-` reads the value from stdin."""
     if args.input == "-" and args.text == "-":
@@ -155,11 +163,12 @@ class _Version(argparse.Action):
         parser.exit(message=f"ringback {version('ringback')}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ringback", description="The LLM gateway that calls you back.")
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    parser.set_defaults(role=False)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options; the parsed `run` is the function of the command."""
+    root = argparse.ArgumentParser(prog="ringback", description="The LLM gateway that calls you back.")
+    root.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    root.set_defaults(role=False)
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
 
     up = commands.add_parser("up", help="run store, worker and gateway on this machine")
     up.add_argument("--host", help="address to listen on (default: RINGBACK_HOST, else 127.0.0.1)")
@@ -194,4 +203,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="M", action="append", default=[], type=_utf8, help="provider/model to try; may be repeated"
     )
     doctor.set_defaults(run=_doctor)
-    return parser
+
+    key = commands.add_parser("key", help="make, list and revoke API keys").add_subparsers(dest="action", required=True)
+    create = key.add_parser("create", help="make a key and print it; it cannot be shown again")
+    create.add_argument("name", metavar="NAME", type=_utf8, help="who it is for")
+    revoke = key.add_parser("revoke", help="make a key invalid at once")
+    revoke.add_argument("id", metavar="ID", type=_utf8)
+    for command in (create, revoke, key.add_parser("list", help="show id, time and name of every key")):
+        command.set_defaults(run=_key)
+    return root

@@ -1,16 +1,13 @@
 """The directory that `ringback up` keeps its data in: one user at a time, and the webhook secret made for it."""
 
-import base64
-import binascii
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs import errors
+from jobs import errors, signing
 
 _SECRET = "webhook-secret"  # noqa: S105 - the name of the file
 _ORPHANS_S = 5.0
@@ -75,7 +72,7 @@ def webhook_secret(data_dir: Path) -> str:
     try:
         secret = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+        secret = signing.new_secret()
         partial = path.with_suffix(".new")
         partial.unlink(missing_ok=True)
         partial.touch(mode=0o600, exist_ok=False)
@@ -84,15 +81,13 @@ def webhook_secret(data_dir: Path) -> str:
         return secret
     except (OSError, UnicodeDecodeError) as error:
         raise errors.ConfigurationError(f"{path} cannot be read: {error}") from error
-    if not _is_secret(secret):
-        raise errors.ConfigurationError(
-            f"{path} does not hold `whsec_` and base64 of 24 to 64 bytes; mend it, or delete it to have one made"
-        )
+    try:
+        signing.secret_bytes(secret)
+    except errors.ConfigurationError as error:
+        raise errors.ConfigurationError(f"{path} holds no signing secret; delete it to have one made") from error
     return secret
 
 
-def _is_secret(text: str) -> bool:
-    try:
-        return text.startswith("whsec_") and 24 <= len(base64.b64decode(text[6:], validate=True)) <= 64
-    except binascii.Error:
-        return False
+def has_webhook_secret(data_dir: Path) -> bool:
+    """Whether a secret was made there."""
+    return (data_dir / _SECRET).exists()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import stat
 import tempfile
 from pathlib import Path
@@ -10,8 +11,10 @@ from urllib.parse import quote
 import msgspec
 
 from jobs import errors
+from jobs import settings as configuration
+from jobs.settings import Settings
 
-DURABLE = (
+_DURABLE = (
     "--appendonly yes",
     "--appendfsync everysec",
     # A tail cut by a crash of the machine must not keep the store from starting; it is what everysec allows to lose.
@@ -25,6 +28,11 @@ DURABLE = (
 
 _LONGEST_SOCKET_PATH = 100
 """Bytes; the kernel takes 107 (macOS: 103)."""
+
+
+def flags() -> tuple[str, ...]:
+    """`_DURABLE` as the arguments of a command."""
+    return tuple(shlex.split(" ".join(_DURABLE)))
 
 
 class Store(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,15 +52,24 @@ def prepare(data_dir: Path) -> Store:
     home.mkdir(mode=0o700, exist_ok=True)
     home.chmod(0o700)
     socket = _socket(home)
-    flags = [word.strip("'") for flag in DURABLE for word in flag.split()]
     place = ["--dir", str(home), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-    return Store(argv=(str(_binary()), *place, *flags), url=_url(socket), log=home / "valkey.log")
+    return Store(argv=(str(_binary()), *place, *flags()), url=_url(socket), log=home / "valkey.log")
 
 
 def find(data_dir: Path) -> str | None:
     """The URL of the embedded store of the `ringback up` that runs in `data_dir`, or last ran there."""
     socket = (data_dir / "valkey" / "socket").resolve()
     return _url(socket) if socket.exists() else None
+
+
+def settings_beside() -> Settings:
+    """The settings; where none names a store, with the one of the `ringback up` that runs in the data directory.
+
+    Raises `errors.ConfigurationError`.
+    """
+    given = configuration.load(defaults={"redis_url": ""})
+    found = None if given.redis_url else find(given.data_dir.absolute())
+    return configuration.load(defaults={"redis_url": found} if found else None)
 
 
 def _socket(home: Path) -> Path:

@@ -18,7 +18,7 @@ import msgspec
 from jobs import errors
 
 MISCONFIGURED = os.EX_CONFIG
-"""Exit code of a child for which trying again is pointless; it has said why."""
+"""Exit code of a child that has said why it cannot run; before everything ran once, trying again is pointless."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -178,7 +178,7 @@ class Supervisor:
                 code = await child.live()
             except OSError as error:
                 raise CannotStart(f"{name} cannot be started: {error}") from error
-            if code == MISCONFIGURED:
+            if code == MISCONFIGURED and not self._ran:
                 raise CannotStart(f"{name} cannot run with this configuration; the reason is above")
             deaths = 1 if loop.time() - started >= self._pace.healthy_s else deaths + 1
             if deaths >= self._pace.tries and not self._ran:

@@ -22,6 +22,8 @@ _STORE_STOP_S = 15.0
 _ROLE_STOP_MARGIN_S = 5.0
 _PROBE_PAUSE_S = 0.05
 _PROBE_LIMIT_S = 2.0
+_READY = '"status":"ready"'
+"""In the health of a gateway that takes jobs and knows of a worker that runs them."""
 _IMPATIENT_S = 30.0
 """After so long without being ready, and every so long again, say what is missing."""
 
@@ -133,19 +135,19 @@ def _greet(plan: Plan) -> None:
 
 
 async def _ready(plan: Plan, say: Callable[[str], None]) -> None:
-    """Returns once the gateway says that it is ready, and tells so."""
+    """Returns once the gateway takes jobs and a worker runs them, and tells so."""
     loop = asyncio.get_running_loop()
     impatient_at = loop.time() + _IMPATIENT_S
     while True:
         try:
-            status, body = await _probe(address.host(plan.settings), plan.settings.port)
+            health = await _health(address.host(plan.settings), plan.settings.port)
         except (OSError, TimeoutError) as error:
-            status, body = 0, f"the gateway does not answer: {str(error) or 'timed out'}"
-        if status == 200:
+            health = f"the gateway does not answer ({str(error) or 'timed out'})"
+        if _READY in health:
             break
         if loop.time() >= impatient_at:
             impatient_at += _IMPATIENT_S
-            say(f"still not ready: {body or status}")
+            say(f"still not ready: {health}")
         await asyncio.sleep(_PROBE_PAUSE_S)
     url = address.url(plan.settings)
     _tell(f"Ringback is ready at {url}")
@@ -153,17 +155,16 @@ async def _ready(plan: Plan, say: Callable[[str], None]) -> None:
     _tell(f'Try: ringback submit soften --text "Where is my order? This is a disgrace!" --watch{option}')
 
 
-async def _probe(host: str, port: int) -> tuple[int, str]:
-    """Status and body of `GET /health/ready`."""
+async def _health(host: str, port: int) -> str:
+    """The body of `GET /health/ready`."""
     async with asyncio.timeout(_PROBE_LIMIT_S):
         reader, writer = await asyncio.open_connection(host, port)
         try:
             writer.write(b"GET /health/ready HTTP/1.0\r\nHost: ringback\r\n\r\n")
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            answer = await reader.read()
         finally:
             writer.close()
-    words = head.split(maxsplit=2)
-    return (int(words[1]) if len(words) > 1 and words[1].isdigit() else 0), body.decode("utf-8", "replace")
+    return answer.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
 
 
 def _sayer(settings: Settings) -> Callable[[str], None]:

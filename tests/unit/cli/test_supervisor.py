@@ -88,7 +88,7 @@ async def test_a_child_that_never_comes_up_stops_everything_and_says_why(journal
 
 
 async def test_a_misconfigured_child_is_not_tried_again(journal: Journal) -> None:
-    run = Run(journal.child("store"), journal.child("worker", str(MISCONFIGURED)))
+    run = Run(journal.child("store"), journal.child("worker", str(MISCONFIGURED)), ready=False)
     with pytest.raises(CannotStart, match="worker cannot run with this configuration"):
         await run.end()
     assert len(journal.pids("worker")) == 1
