@@ -17,7 +17,7 @@ from gateway import health, jobs, openapi, problems
 from gateway.access import key_guard
 from gateway.hub import Hub
 from gateway.submission import Submission
-from jobs import errors, logs
+from jobs import errors, logs, process
 from jobs.dispatch import Dispatch, celery_app
 from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
@@ -95,6 +95,7 @@ def run(settings: Settings) -> None:
     Raises `errors.ConfigurationError` before it starts if the settings, the prompts or the address cannot be used.
     """
     logs.configure(settings, "gateway")
+    process.raise_file_limit()
     prompts = registry.load(settings.prompts_dir)
     listener = _listen(settings.host, settings.port)
     try:

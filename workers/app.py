@@ -14,7 +14,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.utils.nodenames import worker_direct
 
-from jobs import logs
+from jobs import logs, process
 from jobs.dispatch import PROBE_TASK, RUN_TASK, Dispatch, celery_app
 from jobs.settings import Settings
 from prompts import registry
@@ -55,6 +55,7 @@ def run(settings: Settings) -> None:
     Ends the process with exit code 1 if draining takes much longer than `drain_s`.
     """
     logs.configure(settings, "worker")
+    process.raise_file_limit()
     prompts = registry.load(settings.prompts_dir)
     app = celery_app(settings)
     hostname = f"ringback@{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"

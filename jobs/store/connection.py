@@ -19,6 +19,8 @@ from jobs import errors
 T = TypeVar("T")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+AT_ONCE = 128
+"""Calls under way at the same time, each on a connection of its own; more wait their turn."""
 _UNABLE = ("OOM", "MISCONF", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "BUSY")
 """First words of replies that mean that the server is there but cannot do its work now."""
 
@@ -44,15 +46,15 @@ class Call(msgspec.Struct, frozen=True):
 class Connection:
     """A pool of connections shared by one process's stores."""
 
-    def __init__(self, url: str, *, timeout: float, max_connections: int = 512) -> None:
+    def __init__(self, url: str, *, timeout: float) -> None:
         """`timeout`: seconds that any one call may take, connecting and one reconnect included."""
         self.timeout = timeout
+        self._calls = asyncio.Semaphore(AT_ONCE)
         options: dict[str, Any] = {
             "socket_connect_timeout": timeout,
             "socket_timeout": timeout,
             # One fresh try over a new connection: the server may have restarted since the last call.
             "retry": Retry(NoBackoff(), 1),
-            "max_connections": max_connections,
         }
         if not url.startswith("unix:"):
             options["socket_keepalive"] = True
@@ -65,7 +67,7 @@ class Connection:
     async def bounded(self) -> AsyncIterator[None]:
         """Bounds what runs inside it in time and tells the store's failures as `errors.StoreUnavailable`."""
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout), self._calls:
                 yield
         except (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError, OSError) as error:
             raise errors.StoreUnavailable(retry_after=1) from error
