@@ -82,7 +82,7 @@ def _make() -> Any:
     # Of the two variables boto3 itself reads only AWS_DEFAULT_REGION, all other SDKs of Amazon only AWS_REGION.
     session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
     config = Config(
-        retries={"total_max_attempts": 1},
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=CALLS,
         connect_timeout=CONNECT_S,
         read_timeout=READ_S,

@@ -34,7 +34,7 @@ def translated(ask: Ask, exchange: Exchange, secrets: Iterable[str]) -> Iterator
     except (aiohttp.ClientError, OSError) as error:
         raise _unreached(error, exchange) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # The SDK checks little itself: so end requests that it cannot build, and answers that are not what it expects.
+        # So the SDK fails at a request that it cannot build, and at an answer that is not what it expects.
         cls = errors.BadRequest if exchange.connection is None else errors.MalformedAnswer
         raise cls(f"The SDK failed with {type(error).__name__}", provider=PROVIDER) from None
 

@@ -1,25 +1,29 @@
-"""Our types ↔ the SDK's: requests, and one reader for streamed and whole answers."""
+"""Our types ↔ Gemini's JSON: requests, and one reader for streamed and whole answers.
 
+Source: ai.google.dev/api/generate-content.
+"""
+
+import base64
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
+
+import msgspec
 
 from jobs.model import Usage
 from providers import errors
 from providers.service import Answer, Ask, Capabilities, Finish, Image, Message, Text, ToolCall, ToolResult
 
-if TYPE_CHECKING:
-    from google.genai import types
-
 PROVIDER = "gemini"
 
 _NO_SIGNATURE_CHECK = "skip_thought_signature_validator"
-"""What Gemini 3 takes instead of the thought signature of a function call, which our history does not keep.
+"""What Gemini 3 takes instead of the thought signature of an earlier function call, which our messages do not carry.
 
 Source: ai.google.dev/gemini-api/docs/thought-signatures, FAQ.
 """
 _BEFORE_SIGNATURES = re.compile(r"(?:.*/)?gemini-[12]\b")
-_WITHOUT_TOOLS = re.compile(r"(?:.*/)?gemma-")
+_GEMMA = re.compile(r"(?:.*/)?gemma-")
+_NAME = re.compile(r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*", re.ASCII)
 
 _LENGTH = frozenset({"MAX_TOKENS", "CONTINUATION"})
 _FILTERED = frozenset(
@@ -40,126 +44,161 @@ _FILTERED = frozenset(
 
 
 def capabilities(model: str) -> Capabilities:
-    """See `AIService.capabilities`."""
-    hosted_gemma = _WITHOUT_TOOLS.match(model) is not None
-    return Capabilities(images=True, tools=not hosted_gemma, json_schema=not hosted_gemma)
+    """See `AIService.capabilities`. Gemma models are served by the same API, with less of it."""
+    gemma = _GEMMA.match(model) is not None
+    return Capabilities(images=True, tools=not gemma, json_schema=not gemma)
 
 
-def require(ask: Ask) -> None:
-    """Raises `errors.Unsupported` if `ask` holds what its model cannot take."""
-    can = capabilities(ask.model)
+def resource(ask: Ask, *, vertex: bool) -> str:
+    """The path of the model, below the API's version.
+
+    Raises `errors.ModelNotFound` for what cannot be a name, `errors.Unsupported` if `ask` is too much for the model.
+    """
+    if _NAME.fullmatch(ask.model) is None:
+        raise errors.ModelNotFound("This is not the name of a model", provider=PROVIDER)
     parts = [part for message in ask.messages for part in message.parts]
-    if not can.tools and (ask.tools or any(isinstance(part, ToolCall | ToolResult) for part in parts)):
+    if not capabilities(ask.model).tools and (
+        ask.tools or any(isinstance(part, ToolCall | ToolResult) for part in parts)
+    ):
         raise errors.Unsupported(f"{PROVIDER}/{ask.model} calls no tools", provider=PROVIDER)
+    if ask.model.startswith(("models/", "tunedModels/", "publishers/", "projects/")):
+        return ask.model
+    return f"publishers/google/models/{ask.model}" if vertex else f"models/{ask.model}"
 
 
-def contents(ask: Ask) -> "list[types.Content]":
-    """The messages of `ask` as the SDK takes them."""
-    from google.genai import types
-
+def request(ask: Ask) -> dict[str, Any]:
+    """The body of a request."""
     signed = _BEFORE_SIGNATURES.match(ask.model) is None
-    return [
-        types.Content(role="user" if message.role == "user" else "model", parts=_parts(message, signed=signed))
-        for message in ask.messages
-    ]
-
-
-def config(ask: Ask) -> "types.GenerateContentConfig":
-    """Everything else of `ask` as the SDK takes it."""
-    from google.genai import types
-
-    options = types.GenerateContentConfig(
-        system_instruction=ask.system,
-        temperature=ask.settings.temperature,
-        top_p=ask.settings.top_p,
-        max_output_tokens=ask.settings.max_tokens,
-        stop_sequences=list(ask.settings.stop) or None,
-        # Both make calls of their own: the one runs functions, the other resumes broken streams.
-        automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-        automatic_continuation=False,
-    )
-    if ask.tools:
-        options.tools = [
-            types.Tool(
-                function_declarations=[
-                    types.FunctionDeclaration(
-                        name=tool.name, description=tool.description, parameters_json_schema=tool.parameters
-                    )
-                    for tool in ask.tools
-                ]
-            )
+    body: dict[str, Any] = {
+        "contents": [
+            {"role": "user" if message.role == "user" else "model", "parts": _parts(message, signed=signed)}
+            for message in ask.messages
         ]
+    }
+    if ask.system:
+        body["systemInstruction"] = {"parts": [{"text": ask.system}]}
+    settings: dict[str, Any] = {
+        "temperature": ask.settings.temperature,
+        "topP": ask.settings.top_p,
+        "maxOutputTokens": ask.settings.max_tokens,
+        "stopSequences": list(ask.settings.stop) or None,
+    }
+    if ask.tools:
+        functions = [
+            {"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters}
+            for tool in ask.tools
+        ]
+        body["tools"] = [{"functionDeclarations": functions}]
     elif ask.output_schema is not None and capabilities(ask.model).json_schema:
         # Not together with tools: models before Gemini 3 refuse the combination.
-        options.response_mime_type = "application/json"
-        options.response_json_schema = ask.output_schema
-    return options
+        settings |= {"responseMimeType": "application/json", "responseJsonSchema": ask.output_schema}
+    if given := {name: value for name, value in settings.items() if value is not None}:
+        body["generationConfig"] = given
+    return body
 
 
-def _parts(message: Message, *, signed: bool) -> "list[types.Part]":
-    from google.genai import types
-
-    parts: list[types.Part] = []
+def _parts(message: Message, *, signed: bool) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = []
     for part in message.parts:
         match part:
             case Text(text):
-                parts.append(types.Part(text=text))
+                parts.append({"text": text})
             case Image(media_type, data):
-                parts.append(types.Part(inline_data=types.Blob(data=data, mime_type=media_type)))
+                parts.append({"inlineData": {"mimeType": media_type, "data": base64.b64encode(data).decode()}})
             case ToolCall(id_, name, arguments):
-                call = types.Part(function_call=types.FunctionCall(id=id_, name=name, args=arguments))
-                if signed:
-                    # As a str, set afterwards: bytes would be sent as base64, and that is not accepted.
-                    call.thought_signature = cast("bytes", _NO_SIGNATURE_CHECK)
-                parts.append(call)
+                call: dict[str, Any] = {"functionCall": {"id": id_, "name": name, "args": arguments}}
+                parts.append(call | ({"thoughtSignature": _NO_SIGNATURE_CHECK} if signed else {}))
             case ToolResult(call_id, name, content):
-                response = types.FunctionResponse(id=call_id, name=name, response={"output": content})
-                parts.append(types.Part(function_response=response))
+                response = {"id": call_id, "name": name, "response": {"output": content}}
+                parts.append({"functionResponse": response})
     return parts
 
 
+class _FunctionCall(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    id: str = ""
+    args: dict[str, Any] = {}
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    text: str = ""
+    thought: bool = False
+    function_call: _FunctionCall | None = None
+
+
+class _Content(msgspec.Struct, frozen=True, kw_only=True):
+    parts: list[_Part] = []
+
+
+class _Candidate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    content: _Content = _Content()
+    finish_reason: str | None = None
+
+
+class _PromptFeedback(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    block_reason: str | None = None
+
+
+class _UsageMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    prompt_token_count: int = 0
+    tool_use_prompt_token_count: int = 0
+    cached_content_token_count: int = 0
+    candidates_token_count: int = 0
+    thoughts_token_count: int = 0
+
+
+class _Response(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    candidates: list[_Candidate] = []
+    prompt_feedback: _PromptFeedback = _PromptFeedback()
+    usage_metadata: _UsageMetadata | None = None
+    model_version: str = ""
+    response_id: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Response)
+
+
 class AnswerReader:
-    """Gathers an answer from the SDK's responses: the chunks of a stream, or a single whole one."""
+    """Gathers an answer from responses: the chunks of a stream, or a single whole one."""
 
     def __init__(self, ask: Ask) -> None:
-        self._ask = ask
         self._text: list[str] = []
         self._calls: list[ToolCall] = []
         self._finish: str | None = None
-        self._usage = Usage()
+        self._usage = _UsageMetadata()
         self._model = ask.model
         self._id = ""
 
-    def read(self, response: "types.GenerateContentResponse") -> str:
+    def read(self, document: str) -> str:
         """Takes in one response and returns its text, which may be empty.
 
-        Raises `errors.ContentFiltered` if the prompt was blocked.
+        Raises `errors.ContentFiltered` if the prompt was blocked, `errors.MalformedAnswer`.
         """
-        feedback = response.prompt_feedback
-        if feedback is not None and feedback.block_reason is not None:
-            raise errors.ContentFiltered(
-                f"Gemini blocked the prompt: {_name(feedback.block_reason)}", provider=PROVIDER
-            )
+        try:
+            response = _decoder.decode(document)
+        except msgspec.DecodeError:
+            raise errors.MalformedAnswer(provider=PROVIDER) from None
+        if (blocked := response.prompt_feedback.block_reason) is not None:
+            raise errors.ContentFiltered(f"Gemini blocked the prompt: {blocked}", provider=PROVIDER)
         self._model = response.model_version or self._model
         self._id = response.response_id or self._id
-        if response.usage_metadata is not None:
-            self._usage = _usage(response.usage_metadata)
-        if not response.candidates:
-            return ""
-        candidate = response.candidates[0]
-        if candidate.finish_reason is not None:
-            self._finish = _name(candidate.finish_reason)
-        if candidate.content is None or not candidate.content.parts:
-            return ""
+        self._usage = response.usage_metadata or self._usage
         text = ""
-        for part in candidate.content.parts:
-            if part.text and not part.thought:
-                text += part.text
-            elif part.function_call is not None:
-                self._calls.append(self._call(part.function_call))
+        for candidate in response.candidates[:1]:
+            self._finish = candidate.finish_reason or self._finish
+            for part in candidate.content.parts:
+                if part.function_call is not None:
+                    self._calls.append(self._call(part.function_call))
+                elif not part.thought:
+                    text += part.text
         if text:
             self._text.append(text)
         return text
+
+    def _call(self, call: _FunctionCall) -> ToolCall:
+        self._id = self._id or uuid.uuid4().hex
+        # Most models send no ids. Ours are unique beyond this answer, for histories that hold many.
+        return ToolCall(call.id or f"call_{self._id[:48]}_{len(self._calls)}", call.name, call.args)
 
     def answer(self) -> Answer:
         """The whole answer, when there is nothing more to read.
@@ -168,12 +207,19 @@ class AnswerReader:
         nothing was left of it, `errors.MalformedAnswer` if the model itself failed.
         """
         text = "".join(self._text)
-        finish = self._finish_of()
+        finish = self._finished()
         if finish == "content_filter" and not text:
             raise errors.ContentFiltered(f"Gemini withheld the answer: {self._finish}", provider=PROVIDER)
-        return Answer(text=text, finish=finish, usage=self._usage, model=self._model, tool_calls=tuple(self._calls))
+        # Gemini counts thoughts beside the candidates, and cached tokens within the prompt.
+        usage = Usage(
+            input_tokens=self._usage.prompt_token_count + self._usage.tool_use_prompt_token_count,
+            output_tokens=self._usage.candidates_token_count + self._usage.thoughts_token_count,
+            cached_tokens=self._usage.cached_content_token_count,
+            reasoning_tokens=self._usage.thoughts_token_count,
+        )
+        return Answer(text=text, finish=finish, usage=usage, model=self._model, tool_calls=tuple(self._calls))
 
-    def _finish_of(self) -> Finish:
+    def _finished(self) -> Finish:
         match self._finish:
             case None | "FINISH_REASON_UNSPECIFIED":
                 raise errors.StreamInterrupted("Gemini's answer ended without a finish reason", provider=PROVIDER)
@@ -184,27 +230,4 @@ class AnswerReader:
             case reason if reason in _FILTERED:
                 return "content_filter"
             case reason:
-                raise errors.MalformedAnswer(f"Gemini gave up on the answer: {reason}", provider=PROVIDER)
-
-    def _call(self, call: "types.FunctionCall") -> ToolCall:
-        if not self._id:
-            self._id = uuid.uuid4().hex
-        # Most models send no ids. Ours are unique beyond this answer, for histories that hold many.
-        id_ = call.id or f"call_{self._id[:48]}_{len(self._calls)}"
-        return ToolCall(id_, call.name or "", call.args or {})
-
-
-def _usage(usage: "types.GenerateContentResponseUsageMetadata") -> Usage:
-    """Gemini counts thoughts beside the candidates, and cached tokens within the prompt."""
-    thoughts = usage.thoughts_token_count or 0
-    return Usage(
-        input_tokens=(usage.prompt_token_count or 0) + (usage.tool_use_prompt_token_count or 0),
-        output_tokens=(usage.candidates_token_count or 0) + thoughts,
-        cached_tokens=usage.cached_content_token_count or 0,
-        reasoning_tokens=thoughts,
-    )
-
-
-def _name(value: Any) -> str:
-    """The wire name of one of the SDK's enums, also of a value newer than the SDK."""
-    return str(getattr(value, "value", value))
+                raise errors.MalformedAnswer(f"The model gave up on its answer: {reason}", provider=PROVIDER)

@@ -1,7 +1,7 @@
 """The HTTP connections below the SDK: unlimited in number, bounded in opening, closed when an answer is dropped.
 
-The SDK offers httpx2 and aiohttp. aiohttp takes 7.0 ms of CPU for a streamed answer of nine chunks, httpx2 8.0 ms, and
-httpx2 limits neither nor bounds as we need: the SDK sets its timeouts, for opening a connection too, to none.
+The SDK can use httpx2 or aiohttp. With aiohttp a call takes 12 % less CPU, and what the SDK leaves open can be settled
+below it: the SDK itself gives no connection a time limit, and does not close one whose stream is dropped.
 """
 
 import asyncio
@@ -49,4 +49,4 @@ class Connector(aiohttp.TCPConnector):
 
 def session() -> aiohttp.ClientSession:
     """The session for the SDK; belongs to the running loop. Proxies are taken from the environment, as the SDK does."""
-    return aiohttp.ClientSession(connector=Connector(limit=0), trust_env=True)
+    return aiohttp.ClientSession(connector=Connector(limit=0), cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)

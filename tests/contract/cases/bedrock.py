@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from providers import errors
-from providers.bedrock import BedrockService
+from providers.bedrock.client import BedrockService
 from ringback.testing.script import Fault, Received
 from tests.contract.case import Case, Expected, Sent
 
@@ -44,20 +44,16 @@ _NEVER_SAYS_WHEN: dict[Fault, Expected] = {
     "error_in_stream": Expected(error=errors.Overloaded),
 }
 
-CASES = tuple(
+CASES = (
     Case(
-        id=id_,
+        id="bedrock",
         provider="bedrock",
-        model=model,
+        model="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         make=BedrockService,
         vendor="bedrock",
         sent=_sent,
         whole=_NEVER_SAYS_WHEN,
         streamed=_NEVER_SAYS_WHEN,
         reports_reasoning=False,
-    )
-    for id_, model in (
-        ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
-        ("bedrock-by-arn", "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12cd34ef56"),
-    )
+    ),
 )

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from providers.gemini import GeminiService
+from providers.gemini.client import GeminiService
 from ringback.testing.script import Received
 from tests.contract.case import Case, Sent
 
@@ -24,7 +24,7 @@ def _sent(received: Received) -> Sent:
         top_p=settings.get("topP"),
         stop=tuple(settings.get("stopSequences", ())),
         images=tuple(_image(part["inlineData"]) for _, part in parts if "inlineData" in part),
-        tools=tuple((each["name"], each["description"], each["parameters_json_schema"]) for each in functions),
+        tools=tuple((each["name"], each["description"], each["parametersJsonSchema"]) for each in functions),
         tool_calls=tuple(
             (part["functionCall"]["name"], part["functionCall"]["args"]) for _, part in parts if "functionCall" in part
         ),
@@ -33,11 +33,8 @@ def _sent(received: Received) -> Sent:
     )
 
 
-# Where the SDK spells names in snake_case and base64 for URLs, it relies on Protobuf's JSON, which takes both.
-
-
 def _image(blob: dict[str, str]) -> tuple[str, bytes]:
-    return blob["mime_type"], base64.urlsafe_b64decode(blob["data"])
+    return blob["mimeType"], base64.b64decode(blob["data"])
 
 
 def _result(response: dict[str, Any]) -> tuple[str, str]:
