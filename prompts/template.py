@@ -96,7 +96,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-_ENVIRONMENT = _environment()
+ENVIRONMENT = _environment()
+"""What templates may use: a handful of filters, one test, nothing global, no loading of other templates."""
 
 
 class Template:
@@ -110,9 +111,9 @@ class Template:
         # Blank lines in front make the compiler count lines as the file has them.
         source = "\n" * (line - 1) + text
         try:
-            tree = _ENVIRONMENT.parse(source)
+            tree = ENVIRONMENT.parse(source)
             _Check(fields, instructs=instructs).block(tree.body, {}, frozenset())
-            self._compiled = _ENVIRONMENT.from_string(tree)
+            self._compiled = ENVIRONMENT.from_string(tree)
         except jinja2.TemplateSyntaxError as error:
             raise TemplateInvalid(error.lineno, error.message or "is not a valid template") from error
 
@@ -191,7 +192,8 @@ class _Check:
             case nodes.Not():
                 self._expression(node.node, local, given, tested=tested)
             case nodes.And() | nodes.Or():
-                self._expression(node.left, local, given, tested=tested)
+                # What is not there never comes out of an `or` on its left.
+                self._expression(node.left, local, given, tested=tested or isinstance(node, nodes.Or))
                 given = given | _present(node.left, holds=isinstance(node, nodes.And))
                 self._expression(node.right, local, given, tested=tested)
             case nodes.CondExpr():
@@ -206,7 +208,7 @@ class _Check:
                 for operand in node.ops:
                     self._expression(operand.expr, local, given)
             case nodes.Filter() | nodes.Test():
-                known = _ENVIRONMENT.filters if isinstance(node, nodes.Filter) else _ENVIRONMENT.tests
+                known = ENVIRONMENT.filters if isinstance(node, nodes.Filter) else ENVIRONMENT.tests
                 if node.name not in known:
                     reason = f"unknown {type(node).__name__.lower()} {node.name!r}; known: {', '.join(sorted(known))}"
                     raise TemplateInvalid(node.lineno, reason)
