@@ -160,7 +160,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"ringback {version('ringback')}\n")
+        print(f"ringback {version('ringback')}")
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:

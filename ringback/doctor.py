@@ -22,8 +22,6 @@ from ringback import data_dir, embedded
 if TYPE_CHECKING:
     from providers.registry import Services
 
-_STORE_S = 5.0
-_PROVIDER_S = 20.0
 _MAX_TOKENS = 64
 _NEEDS_NO_KEY = {"offline": "offline/rules", "fake": "fake/echo"}
 """A model of each provider that costs nothing to ask."""
@@ -37,23 +35,30 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str
 
 
-def examine(*, models: Sequence[str]) -> int:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a check may take, in seconds."""
+
+    store_s: float = 5.0
+    provider_s: float = 20.0
+
+
+def examine(*, models: Sequence[str], limits: Limits | None = None) -> int:
     """Prints every finding as it is made; returns 1 if any of them is `fail`, else 0.
 
     `models`: `provider/model` to try besides those that the settings name.
     """
-    return asyncio.run(_report(models))
+    return asyncio.run(_report(models, limits or Limits()))
 
 
-async def _report(models: Sequence[str]) -> int:
+async def _report(models: Sequence[str], limits: Limits) -> int:
     failed = False
-    async for finding in _findings(models):
+    async for finding in _findings(models, limits):
         print(f"{finding.verdict:<4}  {finding.name:<14}  {finding.detail}", flush=True)
         failed |= finding.verdict == "fail"
     return int(failed)
 
 
-async def _findings(models: Sequence[str]) -> AsyncIterator[Finding]:
+async def _findings(models: Sequence[str], limits: Limits) -> AsyncIterator[Finding]:
     try:
         settings = embedded.settings_beside()
     except errors.ConfigurationError as error:
@@ -63,13 +68,13 @@ async def _findings(models: Sequence[str]) -> AsyncIterator[Finding]:
     yield _configuration(settings)
     yield _signing(settings)
     yield _prompts(settings)
-    store = await _store(settings)
+    store = await _store(settings, limits.store_s)
     for finding in store:
         yield finding
-    yield await _broker(settings)
+    yield await _broker(settings, limits.store_s)
     if store[0].verdict == "ok":
-        yield await _workers(settings)
-    async for finding in _providers(settings, models):
+        yield await _workers(settings, limits.store_s)
+    async for finding in _providers(settings, models, limits.provider_s):
         yield finding
 
 
@@ -116,14 +121,14 @@ def _prompts(settings: Settings) -> Finding:
     return Finding("ok", "prompts", f"{len(types)} job types: {', '.join(types)}")
 
 
-async def _store(settings: Settings) -> list[Finding]:
+async def _store(settings: Settings, limit_s: float) -> list[Finding]:
     """Whether the store answers, and whether it keeps what it is given."""
     url = _without_password(settings.redis_url)
-    connection = Connection(settings.redis_url, timeout=_STORE_S)
+    connection = Connection(settings.redis_url, timeout=limit_s)
     try:
         info = await connection.do(connection.redis.info())
     except errors.StoreUnavailable as error:
-        reason = str(error.__cause__) or "it does not answer in time"
+        reason = str(error.__cause__).rstrip(".") or f"no answer within {limit_s:g} s"
         return [Finding("fail", "store", f"{url}: {reason}; start `ringback up`, or name one in RINGBACK_REDIS_URL")]
     finally:
         await connection.aclose()
@@ -145,7 +150,7 @@ async def _store(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _broker(settings: Settings) -> Finding:
+async def _broker(settings: Settings, limit_s: float) -> Finding:
     from jobs.dispatch import Dispatch, celery_app
 
     url = _without_password(settings.broker)
@@ -161,17 +166,17 @@ async def _broker(settings: Settings) -> Finding:
     # A thread that nobody has to wait for: kombu tries for ever.
     threading.Thread(target=ask, daemon=True).start()
     try:
-        async with asyncio.timeout(_STORE_S):
+        async with asyncio.timeout(limit_s):
             waiting = await asyncio.wrap_future(depth)
     except TimeoutError:
-        return Finding("fail", "broker", f"{url} does not answer within {_STORE_S:g} s")
+        return Finding("fail", "broker", f"{url} does not answer within {limit_s:g} s")
     except Exception as error:  # noqa: BLE001 - as above
         return Finding("fail", "broker", f"{url}: {error}")
     return Finding("ok", "broker", f"{url}, hints waiting: {waiting}")
 
 
-async def _workers(settings: Settings) -> Finding:
-    connection = Connection(settings.redis_url, timeout=_STORE_S)
+async def _workers(settings: Settings, limit_s: float) -> Finding:
+    connection = Connection(settings.redis_url, timeout=limit_s)
     try:
         count = await Presence(connection).count()
     except errors.StoreUnavailable as error:
@@ -183,7 +188,7 @@ async def _workers(settings: Settings) -> Finding:
     return Finding("warn", "worker", "no worker is consuming: jobs are accepted, but none will run")
 
 
-async def _providers(settings: Settings, models: Sequence[str]) -> AsyncIterator[Finding]:
+async def _providers(settings: Settings, models: Sequence[str], limit_s: float) -> AsyncIterator[Finding]:
     """Asks every model that is named anywhere, all at once, and tells them in order."""
     from providers.registry import Services
 
@@ -192,7 +197,7 @@ async def _providers(settings: Settings, models: Sequence[str]) -> AsyncIterator
     targets = dict.fromkeys([*free, *models, settings.default_model, *routed])
     named = [target for target in targets if target not in settings.routes]
     services = Services(settings)
-    asking = [asyncio.create_task(_ask(services, target)) for target in named]
+    asking = [asyncio.create_task(_ask(services, target, limit_s)) for target in named]
     for answer in asking:
         yield await answer
     for provider in settings.providers:
@@ -202,7 +207,7 @@ async def _providers(settings: Settings, models: Sequence[str]) -> AsyncIterator
     await services.aclose()
 
 
-async def _ask(services: "Services", target: str) -> Finding:
+async def _ask(services: "Services", target: str, limit_s: float) -> Finding:
     """One tiny real call."""
     provider, model = split_model(target)
     question = "Reply with the word: ok"
@@ -215,11 +220,13 @@ async def _ask(services: "Services", target: str) -> Finding:
     )
     started = time.monotonic()
     try:
-        async with asyncio.timeout(_PROVIDER_S):
+        async with asyncio.timeout(limit_s):
             answer = await services.get(provider).generate(ask)
     except TimeoutError:
-        return Finding("fail", target, f"no answer within {_PROVIDER_S:g} s")
+        return Finding("fail", target, f"no answer within {limit_s:g} s")
     except errors.RingbackError as error:
         return Finding("fail", target, f"{error.code}: {error.detail}")
+    except Exception as error:  # noqa: BLE001 - a vendor's SDK that cannot even be set up says so in its own way
+        return Finding("fail", target, f"{type(error).__name__}: {error}")
     took = time.monotonic() - started
     return Finding("ok", target, f"{answer.model} answered in {took:.2f} s ({answer.usage.output_tokens} tokens)")

@@ -39,7 +39,7 @@ def _answers(client: "Redis") -> bool:
 
 def kill_once_written(process: "subprocess.Popen[bytes]", client: "Redis") -> None:
     """Kills the server when its log is on disk: under `everysec` a write waits in memory while a sync is under way."""
-    assert client.execute_command("WAITAOF", 1, 0, 20_000)[0] == 1
+    assert client.waitaof(1, 0, 20_000)[0] == 1
     process.kill()
     process.wait()
 
