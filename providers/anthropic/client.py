@@ -102,7 +102,11 @@ class AnthropicService:
 def _direct() -> _Connection:
     import anthropic
 
-    client = anthropic.AsyncAnthropic(max_retries=0, timeout=anthropic.Timeout(None, connect=_CONNECT_S))
+    try:
+        client = anthropic.AsyncAnthropic(max_retries=0, timeout=anthropic.Timeout(None, connect=_CONNECT_S))
+    except anthropic.CredentialsError as error:
+        detail = f"ANTHROPIC_API_KEY is not set, and no profile can be read: {error}"
+        raise errors.AuthenticationFailed(detail, provider=PROVIDER) from error
     if client.api_key is None and client.auth_token is None and client.credentials is None:
         raise errors.AuthenticationFailed("ANTHROPIC_API_KEY is not set", provider=PROVIDER)
     return _Connection(

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from providers.service import AIService
 from ringback.testing.vendors.server import VendorServer
@@ -41,17 +42,29 @@ def wired(request: pytest.FixtureRequest) -> Case:
     return given
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def services() -> AsyncIterator[dict[str, AIService]]:
+    """The services made so far, by the id of their case: one for all tests, as one serves all jobs of a process."""
+    made: dict[str, AIService] = {}
+    yield made
+    for service in made.values():
+        await service.aclose()
+
+
 @pytest.fixture
-async def service(
-    request: pytest.FixtureRequest, vendor_server: VendorServer, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[AIService]:
-    """The service of `case` or `wired`, whichever the test asks for; closed after the test."""
+def service(
+    request: pytest.FixtureRequest,
+    vendor_server: VendorServer,
+    monkeypatch: pytest.MonkeyPatch,
+    services: dict[str, AIService],
+) -> AIService:
+    """The service of `case` or `wired`, whichever the test asks for."""
     case: Case = request.getfixturevalue("wired" if "wired" in request.fixturenames else "case")
     for name in _NOT_FROM_OUTSIDE:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in {**vendor_server.environment(), **case.environment}.items():
         monkeypatch.setenv(name, value)
-    made = case.make()
-    yield made
-    await made.aclose()
+    if case.id not in services:
+        services[case.id] = case.make()
+    return services[case.id]
