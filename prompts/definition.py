@@ -99,7 +99,7 @@ class _Definition:
             description=head["description"].strip(),
             version=head["version"],
             ref=PromptRef(name=head["name"], version=head["version"], sha256=self._file.sha256),
-            input_schema=accepts.document,
+            input_schema=accepts.inlined(),
             output_schema=(output := self._output()).schema,
             model=head.get("model"),
             settings=overridden(ModelSettings(), head.get("settings", {})),

@@ -32,9 +32,9 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     ref: PromptRef
     input_schema: dict[str, Any]
-    """JSON Schema of the job's `input`."""
+    """JSON Schema of the job's `input`, without references: it may stand anywhere in another document."""
     output_schema: dict[str, Any]
-    """JSON Schema of the job's `output`."""
+    """JSON Schema of the job's `output`, likewise."""
     model: str | None
     """Route or `provider/model` that the prompt asks for."""
     settings: ModelSettings

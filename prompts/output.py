@@ -83,7 +83,7 @@ class Structured(msgspec.Struct, frozen=True):
     @property
     def schema(self) -> dict[str, Any]:
         """The file's schema."""
-        return self.fit.document
+        return self.fit.inlined()
 
     def problems(self, value: Mapping[str, Any]) -> list[Problem]:
         """None: no input asks for anything else."""

@@ -39,6 +39,7 @@ _ONE = (
 _MANY = ("allOf", "anyOf", "items", "oneOf", "prefixItems")
 _NAMED = ("$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties")
 _UNBOUNDED = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef", "id")
+_ANNOTATIONS = frozenset({"$comment", "default", "deprecated", "description", "examples", "title"})
 _PLAIN = (
     *("$comment", "$ref", "$schema", "const", "contentEncoding", "contentMediaType", "default", "dependentRequired"),
     *("deprecated", "description", "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "maxContains"),
@@ -104,6 +105,10 @@ class Schema:
         parts = [part for _, part in subschemas(self.document)]
         return frozenset(name for part in parts for key in ("properties", "required") for name in part.get(key, ()))
 
+    def inlined(self) -> dict[str, Any]:
+        """The same schema without references, for use inside another document."""
+        return dict(_inlined(self.document, self.document))
+
     def _first(self, value: Any) -> list[Problem]:
         """One problem of a value so large that seeking all of them would take too long."""
         if self._explains_fully:
@@ -141,6 +146,27 @@ def check_keywords(document: Mapping[str, Any]) -> None:
                 raise SchemaInvalid((*path, keyword), "unknown JSON Schema keyword")
 
 
+def _inlined(part: Any, document: Mapping[str, Any]) -> Any:
+    if not isinstance(part, dict):
+        return part
+    copy: dict[str, Any] = {}
+    for keyword, value in part.items():
+        if keyword in _NAMED and isinstance(value, dict):
+            copy[keyword] = {name: _inlined(inner, document) for name, inner in value.items()}
+        elif keyword in _MANY and isinstance(value, list):
+            copy[keyword] = [_inlined(inner, document) for inner in value]
+        else:
+            copy[keyword] = _inlined(value, document) if keyword in _ONE else value
+    for keyword in ("$defs", "definitions"):
+        copy.pop(keyword, None)
+    if "$ref" not in copy:
+        return copy
+    target = _inlined(_target(document, copy.pop("$ref"), ()), document)
+    if isinstance(target, dict) and copy.keys() <= _ANNOTATIONS:
+        return {**target, **copy}
+    return {**copy, "allOf": [*copy.get("allOf", ()), target]}
+
+
 _REFERENCE = re.compile(r"#/(\$defs|definitions)/([^/]+)")
 
 
@@ -165,7 +191,7 @@ class _Rules:
             self._open.add(key)
             total = 1 + sum(self.count(child, (*path, *place)) for place, child in _children(part))
             if isinstance(reference := part.get("$ref"), str):
-                total += self.count(self._resolve(reference, (*path, "$ref")), (*path, "$ref"))
+                total += self.count(_target(self._document, reference, (*path, "$ref")), (*path, "$ref"))
             for keyword in _UNBOUNDED:
                 if isinstance(part.get(keyword), str | bool):
                     raise SchemaInvalid((*path, keyword), "is not supported; refer to parts by $ref: '#/$defs/name'")
@@ -173,15 +199,17 @@ class _Rules:
             self._counts[key] = total
         return self._counts[key]
 
-    def _resolve(self, reference: str, path: Path) -> Any:
-        found = _REFERENCE.fullmatch(reference)
-        if not found:
-            raise SchemaInvalid(path, "must refer to a part of this very schema, such as '#/$defs/name'")
-        name = unquote(found[2]).replace("~1", "/").replace("~0", "~")
-        target = at(self._document, (found[1], name))
-        if target is None:
-            raise SchemaInvalid(path, "leads nowhere")
-        return target
+
+def _target(document: Mapping[str, Any], reference: str, path: Path) -> Any:
+    """What `reference`, which stands at `path`, refers to."""
+    found = _REFERENCE.fullmatch(reference)
+    if not found:
+        raise SchemaInvalid(path, "must refer to a part of this very schema, such as '#/$defs/name'")
+    name = unquote(found[2]).replace("~1", "/").replace("~0", "~")
+    target = at(document, (found[1], name))
+    if target is None:
+        raise SchemaInvalid(path, "leads nowhere")
+    return target
 
 
 def _size(value: Any, limit: int) -> int | None:

@@ -139,3 +139,36 @@ def test_a_typing_error_in_a_schema_is_found() -> None:
 )
 def test_pointers_are_uri_fragments(path: tuple[str | int, ...], expected: str) -> None:
     assert pointer(path) == expected
+
+
+def test_references_can_be_put_in_place() -> None:
+    row = {"type": "object", "properties": {"$ref": {"type": "string"}, "n": {"$ref": "#/definitions/n"}}}
+    schema = Schema(
+        {
+            "properties": {
+                "rows": {"type": "array", "items": {"$ref": "#/$defs/row", "description": "One row."}},
+                "n": {"$ref": "#/definitions/n", "minimum": 3},
+            },
+            "examples": [{"$ref": "#/nothing"}],
+            "$defs": {"row": row},
+            "definitions": {"n": {"type": "integer"}},
+        }
+    )
+    inlined = schema.inlined()
+    number = {"type": "integer"}
+    assert inlined == {
+        "properties": {
+            "rows": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"$ref": {"type": "string"}, "n": number},
+                    "description": "One row.",
+                },
+            },
+            "n": {"minimum": 3, "allOf": [number]},
+        },
+        "examples": [{"$ref": "#/nothing"}],
+    }
+    for value in ({"rows": [{"n": 1}], "n": 3}, {"rows": [{"n": "x"}]}, {"n": 1}, {"n": "x"}):
+        assert bool(schema.problems(value)) == bool(Schema(inlined).problems(value))
