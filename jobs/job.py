@@ -181,8 +181,12 @@ def view(
     output: Any = None,
     error: JobError | None = None,
     usage: Usage | None = None,
+    prompt: PromptRef | None = None,
 ) -> Job:
-    """The Job that `spec` is in the given state; `target` is the `provider/model` asked last."""
+    """The Job that `spec` is in the given state.
+
+    `target` is the `provider/model` asked last; `prompt` the one that was rendered, if it is known.
+    """
     model = target or spec.targets[0]
     created = moment(spec.created_ms)
     assert created is not None  # noqa: S101 - narrows the type only
@@ -196,7 +200,7 @@ def view(
         attempt=attempt,
         model=model,
         provider=split_model(model)[0],
-        prompt=spec.prompt,
+        prompt=prompt or spec.prompt,
         input=spec.input,
         output=output,
         error=error,

@@ -6,7 +6,7 @@ import msgspec
 import structlog
 
 from jobs import errors
-from jobs.job import Deadline, JobSpec
+from jobs.job import Deadline, JobSpec, PromptRef
 from jobs.model import Usage, split_model
 from jobs.settings import Timeouts
 from prompts.registry import JobType, Registry, Rendered, ReplyInvalid
@@ -30,6 +30,8 @@ class Progress(msgspec.Struct, kw_only=True):
 
     usage: Usage = Usage()
     output: Any = None
+    prompt: PromptRef | None = None
+    """The prompt that was rendered; `None` before that."""
 
 
 class Answering:
@@ -44,7 +46,10 @@ class Answering:
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
         """Leaves the output in `progress`. Raises `errors.JobFailure`."""
         job_type = self._prompts.get(spec.type)
+        # This worker's file is the one that answers, even if it is not the one that the gateway accepted with.
+        progress.prompt = job_type.ref
         value: dict[str, Any] = msgspec.json.decode(spec.input)
+        job_type.validate(value)
         rendered = job_type.render(value)
         limits = self._limits(spec.deadline)
         answer = await self._stream(spec, value, rendered, limits, narrator, progress)

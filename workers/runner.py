@@ -127,7 +127,12 @@ class Runner:
         error: errors.RingbackError | None = None,
     ) -> None:
         ended_ms = _now_ms()
-        fields: dict[str, Any] = {"ended_ms": ended_ms, "target": target, "usage": progress.usage}
+        fields: dict[str, Any] = {
+            "ended_ms": ended_ms,
+            "target": target,
+            "usage": progress.usage,
+            "prompt": progress.prompt,
+        }
         if error is not None:
             provider = error.provider if isinstance(error, ProviderError) else None
             fields["error"] = JobError.of(error, provider)
