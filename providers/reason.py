@@ -9,7 +9,7 @@ from providers.service import Ask, Text, ToolResult
 
 LIMIT = 300
 """Characters of a reason that are passed on."""
-_WINDOW = 16
+_WINDOW = 12
 """So many characters in a row that also stand in the request make a reason a quotation of it."""
 
 

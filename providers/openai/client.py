@@ -169,4 +169,7 @@ class _Events:
 def _proxy_for(url: URL) -> str | None:
     if urllib.request.proxy_bypass(url.host or ""):
         return None
-    return urllib.request.getproxies().get(url.scheme)
+    proxy = urllib.request.getproxies().get(url.scheme)
+    if proxy is not None and not proxy.startswith(("http://", "https://")):
+        raise ConfigurationError(f"{url.scheme.upper()}_PROXY: only http and https proxies are supported")
+    return proxy

@@ -230,6 +230,14 @@ def test_a_base_url_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, url: s
         OpenAIService()
 
 
+def test_a_proxy_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("https_proxy", "socks5://user:password@10.0.0.1:1080")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        OpenAIService()
+    assert "password" not in str(caught.value)
+
+
 async def test_no_key_no_header(vendor_server: VendorServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", f"{vendor_server.url}/v1")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
