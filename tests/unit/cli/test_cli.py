@@ -1,6 +1,8 @@
 """The commands as typed: usage, exit codes, and how little they load."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -101,3 +103,11 @@ def test_the_supervisor_and_the_client_load_nothing_heavy() -> None:
     heavy = {"litestar", "uvicorn", "celery", "kombu", "aiohttp", "redis", "structlog", "jinja2", "boto3", "anthropic"}
     assert "ringback.up" in loaded
     assert not loaded & heavy
+
+
+def test_the_commands_in_the_documentation_can_be_typed() -> None:
+    text = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert {shlex.split(command)[1] for command in commands} == set(COMMANDS)
+    for command in commands:
+        assert cli.parser().parse_args(shlex.split(command)[1:]).run
