@@ -55,6 +55,8 @@ class Connection:
             "socket_timeout": timeout,
             # One fresh try over a new connection: the server may have restarted since the last call.
             "retry": Retry(NoBackoff(), 1),
+            # The pool refuses beyond its own limit, which would be 100: it must never come to that.
+            "max_connections": 2 * AT_ONCE,
         }
         if not url.startswith("unix:"):
             options["socket_keepalive"] = True
