@@ -3,6 +3,7 @@
 import re
 import shlex
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,11 @@ def test_its_python_is_one_we_support() -> None:
 def test_it_does_not_run_as_root() -> None:
     (user,) = instructions("USER")
     assert re.search(rf"useradd .*\b{user}\b", DOCKERFILE)
+
+
+def test_the_image_has_what_celery_needs_to_speak_to_redis() -> None:
+    """kombu names it only in an extra; a development environment has it by chance, the image only by the lock."""
+    needs = [line for line in requires("kombu") or () if "extra == 'redis'" in line.replace('"', "'")]
+    assert needs
+    locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "run.txt").read_text(), re.MULTILINE)
+    assert {re.split(r"[^a-z0-9-]", line)[0] for line in needs} <= set(locked)
