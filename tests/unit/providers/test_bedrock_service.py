@@ -1,0 +1,455 @@
+"""Bedrock's errors, configuration and connections, through boto3."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from providers import errors
+from providers.bedrock import client
+from providers.bedrock.client import BedrockService
+from providers.service import Answer, Delta
+from ringback.testing.script import Script
+from ringback.testing.vendors import eventstream
+from ringback.testing.vendors.server import VendorServer
+from tests.unit.providers.asks import ask, collect
+
+MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+ASK = ask(MODEL, "안녕하세요? 주문 조회 부탁드립니다.")
+_UNSET = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+    "AWS_ENDPOINT_URL",
+    "AWS_DEFAULT_REGION",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+)
+
+
+@pytest.fixture
+def aws(vendor_server: VendorServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment that leads boto3 to the vendor server, and nowhere else."""
+    for name in _UNSET:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in vendor_server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return monkeypatch
+
+
+@pytest.fixture
+async def service(aws: pytest.MonkeyPatch) -> AsyncIterator[BedrockService]:
+    """A service in that environment."""
+    made = BedrockService()
+    yield made
+    await made.aclose()
+
+
+def closable(items: AsyncIterator[Delta | Answer]) -> AsyncGenerator[Delta | Answer, None]:
+    """The same stream with its `aclose()`."""
+    return cast("AsyncGenerator[Delta | Answer, None]", items)
+
+
+class Raw:
+    """A server that answers each request with prepared bytes, and notices when its client goes."""
+
+    def __init__(self, answer: bytes, *, then_wait: bool = False) -> None:
+        self._answer = answer
+        self._then_wait = then_wait
+        self.head = b""
+        self.requests = 0
+        self.connections = 0
+        self.gone = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serves one connection."""
+        self.connections += 1
+        try:
+            while True:
+                self.head = await reader.readuntil(b"\r\n\r\n")
+                length = next(line for line in self.head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+                await reader.readexactly(int(length.partition(b":")[2]))
+                self.requests += 1
+                writer.write(self._answer)
+                await writer.drain()
+                self.asked.set()
+                if self._then_wait:
+                    await reader.read()
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.gone.set()
+            writer.close()
+
+
+@asynccontextmanager
+async def served(raw: Raw, aws: pytest.MonkeyPatch, tls: ssl.SSLContext | None = None) -> AsyncIterator[BedrockService]:
+    """A service whose server is `raw`."""
+    server = await asyncio.start_server(raw.handle, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    aws.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http{'s' if tls else ''}://127.0.0.1:{port}")
+    service = BedrockService()
+    try:
+        yield service
+    finally:
+        await service.aclose()
+        server.close()
+
+
+def response(status: int, body: bytes, **headers: str) -> bytes:
+    """An HTTP response."""
+    lines = [
+        f"HTTP/1.1 {status} X",
+        f"content-length: {len(body)}",
+        *(f"{n.replace('_', '-')}: {v}" for n, v in headers.items()),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def refusal(status: int, code: str, message: str, **headers: str) -> bytes:
+    """An error as Amazon's services send it."""
+    return response(status, msgspec.json.encode({"message": message}), x_amzn_errortype=code, **headers)
+
+
+def chunked(*frames: bytes, ended: bool = True) -> bytes:
+    """A streamed response."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ntransfer-encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(frame), frame) for frame in frames) + (b"0\r\n\r\n" if ended else b"")
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    """One frame of a stream."""
+    return eventstream.event(kind, msgspec.json.encode(fields))
+
+
+TEXT = event("contentBlockDelta", contentBlockIndex=0, delta={"text": "네."})
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "expected"),
+    [
+        (400, "ThrottlingException", "Rate exceeded", errors.RateLimited),
+        (429, "TooManyRequestsException", "Too many requests", errors.RateLimited),
+        (400, "ServiceQuotaExceededException", "Your request exceeds the quota.", errors.RateLimited),
+        (429, "ModelNotReadyException", "The model is not ready.", errors.Overloaded),
+        (424, "ModelErrorException", "The model failed.", errors.Unavailable),
+        (400, "ValidationException", "The provided model identifier is invalid.", errors.ModelNotFound),
+        (400, "ValidationException", "Malformed input request, please reformat.", errors.BadRequest),
+        (400, "ValidationException", "prompt is too long: 210000 tokens > 200000 maximum", errors.ContextTooLong),
+        (400, "ValidationException", "Input length and `max_tokens` exceed context limit: 9", errors.ContextTooLong),
+        (400, "ValidationException", "maxTokens exceeds the model's limit of 4096.", errors.BadRequest),
+        (400, "ValidationException", "Output blocked by content filtering policy", errors.ContentFiltered),
+        (403, "AccessDeniedException", "User is not authorized to perform this.", errors.PermissionDenied),
+        (403, "ExpiredTokenException", "The token is expired.", errors.AuthenticationFailed),
+        (403, "InvalidSignatureException", "Signature expired: 2026…", errors.AuthenticationFailed),
+        (400, "IncompleteSignature", "Authorization header requires …", errors.AuthenticationFailed),
+        (418, "BrandNewException", "Something else.", errors.BadRequest),
+        (502, "BrandNewException", "Something else.", errors.Unavailable),
+    ],
+)
+async def test_refusals(
+    aws: pytest.MonkeyPatch, status: int, code: str, message: str, expected: type[errors.ProviderError]
+) -> None:
+    raw = Raw(refusal(status, code, message))
+    async with served(raw, aws) as service:
+        with pytest.raises(errors.ProviderError) as whole:
+            await service.generate(ASK)
+        with pytest.raises(errors.ProviderError) as streamed:
+            await collect(service, ASK)
+
+    assert (type(whole.value), type(streamed.value)) == (expected, expected)
+    assert raw.requests == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("throttlingException", errors.RateLimited),
+        ("serviceUnavailableException", errors.Overloaded),
+        ("internalServerException", errors.Unavailable),
+        ("modelStreamErrorException", errors.Unavailable),
+        ("validationException", errors.BadRequest),
+    ],
+)
+async def test_errors_in_mid_stream(aws: pytest.MonkeyPatch, code: str, expected: type[errors.ProviderError]) -> None:
+    raw = Raw(chunked(TEXT, eventstream.exception(code, b'{"message":"So it is."}')))
+    async with served(raw, aws) as service, aclosing(closable(service.stream(ASK))) as items:
+        assert await anext(items) == Delta("네.")
+        with pytest.raises(errors.ProviderError, match=r"So it is\.") as caught:
+            await anext(items)
+
+    assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("code", ["modelTimeoutException", "brandNewException"])
+async def test_errors_in_mid_stream_that_boto3_does_not_know(aws: pytest.MonkeyPatch, code: str) -> None:
+    """It keeps neither their code nor their message."""
+    raw = Raw(chunked(TEXT, eventstream.exception(code, b'{"message":"So it is."}')))
+    async with served(raw, aws) as service:
+        with pytest.raises(errors.Unavailable):
+            await collect(service, ASK)
+
+
+async def test_an_error_frame_without_a_type(aws: pytest.MonkeyPatch) -> None:
+    headers = {":message-type": "error", ":error-code": "ThrottlingException", ":error-message": "Slow down."}
+    async with served(Raw(chunked(TEXT, eventstream.frame(headers, b""))), aws) as service:
+        with pytest.raises(errors.RateLimited, match="Slow down"):
+            await collect(service, ASK)
+
+
+async def test_a_wait_is_passed_on(aws: pytest.MonkeyPatch) -> None:
+    raw = Raw(refusal(429, "ThrottlingException", "Too many requests", retry_after="4"))
+    async with served(raw, aws) as service:
+        with pytest.raises(errors.RateLimited) as caught:
+            await service.generate(ASK)
+
+    assert caught.value.retry_after == 4.0
+
+
+async def test_signed_headers_are_not_repeated(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjEJr-secret")
+    message = (
+        "The request signature we calculated does not match the signature you provided. The Canonical String for this "
+        "request should have been 'POST\n/model/x/converse\n\nx-amz-security-token:IQoJb3JpZ2luX2VjEJr-secret\n'"
+    )
+    async with served(Raw(refusal(403, "InvalidSignatureException", message)), aws) as service:
+        with pytest.raises(errors.AuthenticationFailed, match="InvalidSignatureException") as caught:
+            await service.generate(ASK)
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        (TEXT[:-1] + b"\x00",),  # checksum
+        (b"\x00" * 40,),
+        (event("contentBlockDelta"),),
+        (eventstream.event("messageStop", b"\xff\xfe"),),
+    ],
+)
+async def test_frames_that_are_none(aws: pytest.MonkeyPatch, frames: tuple[bytes, ...]) -> None:
+    async with served(Raw(chunked(*frames)), aws) as service:
+        with pytest.raises(errors.MalformedAnswer):
+            await collect(service, ASK)
+
+
+async def test_a_request_that_boto3_refuses_names_no_values(aws: pytest.MonkeyPatch) -> None:
+    service = BedrockService()
+    with pytest.raises(errors.BadRequest) as caught:
+        await service.generate(ask("", "비밀번호는 4711입니다."))
+    await service.aclose()
+
+    assert "4711" not in str(caught.value)
+
+
+async def test_region_may_come_from_either_variable(aws: pytest.MonkeyPatch, vendor_server: VendorServer) -> None:
+    aws.setenv("AWS_DEFAULT_REGION", "eu-north-1")
+    for region in ("ap-northeast-2", None):
+        if region is None:
+            aws.delenv("AWS_REGION")
+        else:
+            aws.setenv("AWS_REGION", region)
+        service = BedrockService()
+        await service.generate(ASK)
+        await service.aclose()
+        assert f"/{region or 'eu-north-1'}/bedrock/" in vendor_server.received[-1].headers["authorization"]
+
+
+async def test_without_a_region(aws: pytest.MonkeyPatch) -> None:
+    aws.delenv("AWS_REGION")
+    service = BedrockService()
+    with pytest.raises(errors.BadRequest, match="AWS_REGION"):
+        await service.generate(ASK)
+    await service.aclose()
+
+
+async def test_without_credentials(aws: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws.delenv(name)
+    service = BedrockService()
+    with pytest.raises(errors.AuthenticationFailed, match="AWS_ACCESS_KEY_ID"):
+        await service.generate(ASK)
+    await service.aclose()
+
+
+async def test_without_the_profile(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_PROFILE", "nobody")
+    service = BedrockService()
+    with pytest.raises(errors.AuthenticationFailed, match="nobody"):
+        await service.generate(ASK)
+    await service.aclose()
+
+
+async def test_an_endpoint_that_is_none(aws: pytest.MonkeyPatch) -> None:
+    aws.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "no url")
+    service = BedrockService()
+    with pytest.raises(errors.BadRequest, match="no url"):
+        await service.generate(ASK)
+    await service.aclose()
+
+
+async def test_retry_settings_of_the_environment_are_not_ours(
+    aws: pytest.MonkeyPatch, service: BedrockService, vendor_server: VendorServer
+) -> None:
+    aws.setenv("AWS_MAX_ATTEMPTS", "5")
+    aws.setenv("AWS_RETRY_MODE", "adaptive")
+    vendor_server.script(Script(fault="rate_limited"))
+
+    with pytest.raises(errors.RateLimited):
+        await service.generate(ASK)
+
+    assert len(vendor_server.received) == 1
+
+
+async def test_an_arn_is_one_path_segment(service: BedrockService, vendor_server: VendorServer) -> None:
+    arn = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12cd34ef56"
+
+    whole = await service.generate(ask(arn, "네?"))
+    _, streamed = await collect(service, ask(arn, "네?"))
+
+    assert whole == streamed
+    assert [received.model for received in vendor_server.received] == [arn, arn]
+
+
+async def test_two_hundred_calls_run_at_once(service: BedrockService, vendor_server: VendorServer) -> None:
+    """All arrive while none is answered; and all are given up at once."""
+    vendor_server.script(Script(fault="hang"))
+    calls = [asyncio.create_task(service.generate(ASK)) for _ in range(200)]
+
+    await vendor_server.wait_received(200, timeout=60)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+    assert all(call.cancelled() for call in calls)
+    await vendor_server.wait_disconnected(200, timeout=30)
+
+
+async def test_connections_are_used_again(aws: pytest.MonkeyPatch) -> None:
+    raw = Raw(chunked(TEXT, event("messageStop", stopReason="end_turn")))
+    async with served(raw, aws) as service:
+        for _ in range(5):
+            await collect(service, ASK)
+
+    assert (raw.requests, raw.connections) == (5, 1)
+
+
+async def test_a_response_without_length_ends_with_its_connection(aws: pytest.MonkeyPatch) -> None:
+    """So do proxies of HTTP/1.0; the socket then no longer hangs on the connection, and must be found all the same."""
+    frames = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + TEXT * 2000
+    raw = Raw(frames, then_wait=True)
+    async with served(raw, aws) as service:
+        async with aclosing(closable(service.stream(ASK))) as items:
+            assert await anext(items) == Delta("네.")
+        async with asyncio.timeout(10):
+            await raw.gone.wait()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and its self-signed certificate for 127.0.0.1, in one PEM file."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def tls(certificate: Path) -> ssl.SSLContext:
+    """A server's side of TLS with that certificate."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(certificate)
+    return made
+
+
+async def test_a_bearer_token_will_do(aws: pytest.MonkeyPatch, certificate: Path, tls: ssl.SSLContext) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws.delenv(name)
+    aws.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-1")
+    aws.setenv("AWS_CA_BUNDLE", str(certificate))
+    raw = Raw(chunked(TEXT, event("messageStop", stopReason="end_turn")))
+    async with served(raw, aws, tls) as service:
+        await collect(service, ASK)
+
+    assert b"\r\nauthorization: bearer bedrock-api-key-1\r\n" in raw.head.lower()
+
+
+@pytest.mark.parametrize("answer", [b"", chunked(TEXT, ended=False)], ids=["before-headers", "mid-stream"])
+async def test_cancelling_closes_tls_connections_too(aws: pytest.MonkeyPatch, certificate: Path, answer: bytes) -> None:
+    aws.setenv("AWS_CA_BUNDLE", str(certificate))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    raw = Raw(answer, then_wait=True)
+    async with served(raw, aws, tls) as service:
+        async with asyncio.timeout(20):
+            task = asyncio.create_task(collect(service, ASK))
+            await raw.asked.wait()
+            assert not raw.gone.is_set()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await raw.gone.wait()
+
+
+async def test_opening_a_connection_has_a_limit(aws: pytest.MonkeyPatch) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    aws.setattr(client, "CONNECT_S", 0.2)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    aws.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"https://127.0.0.1:{port}")  # whose TLS never begins
+    service = BedrockService()
+    async with server, asyncio.timeout(20):
+        with pytest.raises(errors.ConnectionFailed):
+            await service.generate(ASK)
+        await service.aclose()
+
+
+async def test_closing_the_service_ends_its_calls(service: BedrockService, vendor_server: VendorServer) -> None:
+    vendor_server.script(Script(fault="hang"))
+    task = asyncio.create_task(service.generate(ASK))
+    await vendor_server.wait_received()
+
+    await service.aclose()
+
+    with pytest.raises(errors.ConnectionFailed):
+        async with asyncio.timeout(10):
+            await task
+    await vendor_server.wait_disconnected()
