@@ -3,12 +3,14 @@
 Vendor SDKs read their own variables themselves; here we only look which vendors those variables switch on.
 """
 
+import math
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 
@@ -70,7 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeouts: Timeouts = Timeouts()
     """Only in ringback.toml."""
     shards: int = 16
-    """Into how many hash slots the keys of new jobs spread; ids tell their shard, so it may change."""
+    """Into how many hash slots the keys of new jobs spread; it may grow, and ids tell their shard. Made smaller, it
+    hides the jobs of the shards that are left out."""
     worker_slots: int = 256
     """Jobs that one worker process runs at once."""
     max_attempts: int = 5
@@ -114,6 +117,14 @@ def _is_network(entry: str) -> bool:
 
 _IN_FILE_ONLY = frozenset({"routes", "timeouts"})
 _LISTS = frozenset({"callback_allow", "providers"})
+_POSITIVE = (
+    *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),
+    *("job_retention_s", "event_retention_s", "delivery_retention_s"),
+)
+_SHORTEST_LEASE_S = 1.0
+"""Workers look after their leases every half second."""
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.(?P<path>[^`]*)`)?", re.DOTALL)
+"""A message of msgspec: what is wrong, and where."""
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -163,11 +174,22 @@ def load(
     try:
         settings = msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise errors.ConfigurationError(f"settings ({path} and RINGBACK_* variables): {error}") from error
+        raise errors.ConfigurationError(_problem(str(error), path, from_env)) from error
     if not settings.providers:
         settings = msgspec.structs.replace(settings, providers=_switched_on(env))
     _check(settings)
     return settings
+
+
+def _problem(message: str, path: Path, from_env: Mapping[str, Any]) -> str:
+    """A message of msgspec with the variable or the place in the file that it is about, and the choices there are."""
+    match = _PLACE.fullmatch(message)
+    what, place = (match["what"], match["path"] or "") if match else (message, "")
+    field = re.split(r"[.\[]", place)[0]
+    source = f"RINGBACK_{field.upper()}" if field in from_env else f"{path}: {place}" if place else str(path)
+    annotation = get_type_hints(Settings).get(field)
+    choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    return f"{source}: {what}" + (f"; one of {', '.join(choices)}" if choices else "")
 
 
 def _decode(wanted: type, value: Any) -> Any:
@@ -189,10 +211,24 @@ def _check(settings: Settings) -> None:
         for target in targets:
             if target.partition("/")[0] not in PROVIDERS or not target.partition("/")[2]:
                 raise errors.ConfigurationError(f"routes.{name}: {target!r} is not `provider/model`")
+    for entry in settings.callback_allow:
+        if not _is_network(entry) and ("/" in entry or ":" in entry):
+            raise errors.ConfigurationError(
+                f"RINGBACK_CALLBACK_ALLOW: {entry!r} is no network such as 10.0.0.0/8, no address and no host name"
+            )
+    _check_numbers(settings)
+
+
+def _check_numbers(settings: Settings) -> None:
     if not 1 <= settings.shards <= 1024:
         raise errors.ConfigurationError("RINGBACK_SHARDS: 1 to 1024")
     if not 0 <= settings.port <= 65_535:
         raise errors.ConfigurationError("RINGBACK_PORT: 0 to 65535")
-    for field in ("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"):
-        if getattr(settings, field) <= 0:
-            raise errors.ConfigurationError(f"RINGBACK_{field.upper()}: must be greater than 0")
+    for field in _POSITIVE:
+        if not 0 < getattr(settings, field) < math.inf:
+            raise errors.ConfigurationError(f"RINGBACK_{field.upper()}: must be greater than 0, and a number")
+    if settings.lease_s < _SHORTEST_LEASE_S:
+        raise errors.ConfigurationError(f"RINGBACK_LEASE_S: at least {_SHORTEST_LEASE_S:g} s")
+    for name, limit in msgspec.structs.asdict(settings.timeouts).items():
+        if limit is not None and not 0 < limit < math.inf:
+            raise errors.ConfigurationError(f"timeouts.{name}: must be greater than 0, and a number")
