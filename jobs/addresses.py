@@ -3,11 +3,14 @@
 The lists follow the IANA special-purpose registries; IPv6 is allowed only within global unicast.
 """
 
+import re
+import unicodedata
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from jobs import errors
 from jobs.settings import Settings
 
 _DENIED_V4 = tuple(
@@ -36,6 +39,7 @@ _DENIED_V4 = tuple(
 )
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _DENIED_V6 = tuple(IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+_NAME = re.compile(r"[a-z0-9._-]+")
 
 
 class AddressPolicy(msgspec.Struct, frozen=True):
@@ -44,12 +48,15 @@ class AddressPolicy(msgspec.Struct, frozen=True):
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Allowed although private."""
     hosts: frozenset[str] = frozenset()
-    """Names allowed whatever they resolve to."""
+    """Names allowed whatever they resolve to, as `_canonical` spells them."""
 
     @classmethod
     def of(cls, settings: Settings) -> "AddressPolicy":
-        """What `RINGBACK_CALLBACK_ALLOW` says."""
-        return cls(settings.callback_networks, settings.callback_hosts)
+        """What `RINGBACK_CALLBACK_ALLOW` says. Raises `errors.ConfigurationError` for a name that no host can have."""
+        try:
+            return cls(settings.callback_networks, frozenset(map(_canonical, settings.callback_hosts)))
+        except UnicodeError as error:
+            raise errors.ConfigurationError(f"RINGBACK_CALLBACK_ALLOW: holds a name that cannot be: {error}") from error
 
     def allows(self, address: str) -> bool:
         """Whether that IP address may be dialed; False for anything that is not an address."""
@@ -65,18 +72,30 @@ class AddressPolicy(msgspec.Struct, frozen=True):
             return not any(ip in net for net in _DENIED_V4)
         return ip in _GLOBAL_V6 and not any(ip in net for net in _DENIED_V6)
 
+    def trusts(self, host: str) -> bool:
+        """Whether the operator allows that host by its name, whatever it resolves to."""
+        try:
+            return _canonical(host) in self.hosts
+        except UnicodeError:
+            return False
+
     def objection(self, url: str) -> str | None:
         """Why `url` cannot be called, as far as can be told without resolving its name; `None` if nothing speaks
         against it."""
+        if any(c.isspace() or not c.isprintable() for c in url):
+            return "must not hold spaces or control characters"
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError as error:
             return f"is not a URL: {error}"
-        return _shape_objection(parts, port) or self._host_objection(parts)
+        return _shape_objection(parts, port) or self._host_objection(parts.hostname or "")
 
-    def _host_objection(self, parts: SplitResult) -> str | None:
-        host = (parts.hostname or "").rstrip(".").lower()
+    def _host_objection(self, given: str) -> str | None:
+        try:
+            host = _canonical(given)
+        except UnicodeError:
+            host = ""
         if host in self.hosts:
             return None
         private = f"{host} is a private address; the operator can allow it with RINGBACK_CALLBACK_ALLOW"
@@ -84,8 +103,17 @@ class AddressPolicy(msgspec.Struct, frozen=True):
             return None if self.allows("127.0.0.1") else private
         literal = _literal(host)
         if literal is None:
-            return None
+            return None if _NAME.fullmatch(host) else f"has a host that cannot be: {given[:255]!r}"
         return None if self.allows(literal) else private
+
+
+def _canonical(host: str) -> str:
+    """The host as clients dial it, in lower case and without a dot at its end: to them ⑩ is 10, and 。 is a dot.
+
+    Raises `UnicodeError` for a name that none can dial.
+    """
+    spelled = host if host.isascii() else unicodedata.normalize("NFKC", host).encode("idna").decode()
+    return spelled.rstrip(".").lower()
 
 
 def _shape_objection(parts: SplitResult, port: int | None) -> str | None:
@@ -95,8 +123,6 @@ def _shape_objection(parts: SplitResult, port: int | None) -> str | None:
         return "has no host"
     if parts.username is not None or parts.password is not None:
         return "must not hold a user name or password"
-    if any(c.isspace() or not c.isprintable() for c in parts.geturl()):
-        return "must not hold spaces or control characters"
     return "has port 0" if port == 0 else None
 
 

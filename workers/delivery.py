@@ -11,6 +11,7 @@ import aiohttp
 import structlog
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from jobs import errors, signing
 from jobs.addresses import AddressPolicy
@@ -46,7 +47,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(self, host: str, port: int = 0, family: AddressFamily = AF_UNSPEC) -> list[ResolveResult]:
         """The addresses of `host`. Raises `AddressRefused`, or `OSError` if there are none."""
         found = await self._resolver.resolve(host, port, family)
-        if host.lower() not in self._policy.hosts and not all(self._policy.allows(r["host"]) for r in found):
+        if not self._policy.trusts(host) and not all(self._policy.allows(r["host"]) for r in found):
             raise AddressRefused(f"{host} resolves to a private address")
         return found
 
@@ -100,10 +101,12 @@ class Deliverer:
         at, began = datetime.now(UTC), time.monotonic()
         status_code, excerpt, error, pause = None, b"", None, 0.0
         try:
-            if objection := self._policy.objection(due.url):
+            url = URL(due.url)
+            # Also as the client reads it, which asks no resolver about an address: no two readers of URLs agree.
+            if objection := self._policy.objection(due.url) or self._policy.objection(str(url)):
                 raise AddressRefused(f"the URL {objection}")
             async with self._session.post(
-                due.url, data=due.body, headers=self._headers(due, at), allow_redirects=False
+                url, data=due.body, headers=self._headers(due, at), allow_redirects=False
             ) as response:
                 status_code = response.status
                 pause = _retry_after(response.headers.get("Retry-After"))
