@@ -380,13 +380,19 @@ async def test_works_again_after_faults(wired: Case, way: Way, service: AIServic
 async def test_caller_s_timeout_ends_a_silent_call(
     wired: Case, way: Way, service: AIService, vendor_server: VendorServer
 ) -> None:
-    await way(service, ask_of(wired))  # a first call takes its time, for an SDK has to be loaded
     vendor_server.script(Script(fault="hang"))
+    limit = asyncio.timeout(None)
 
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
+    async def ask() -> None:
+        async with limit:
             await way(service, ask_of(wired))
 
+    task = asyncio.create_task(ask())
+    await vendor_server.wait_received()
+    limit.reschedule(asyncio.get_running_loop().time())
+
+    with pytest.raises(TimeoutError):
+        await task
     await vendor_server.wait_disconnected()
 
 

@@ -191,10 +191,10 @@ class VendorServer(LoopbackServer):
         for frame in frames.head:
             await self._write(response, frame)
         for n, frame in enumerate(frames.deltas):
-            if broken and n == script.fault_after:
-                break
             if n and script.delta_s:
                 await asyncio.sleep(script.delta_s)
+            if broken and n == script.fault_after:
+                break
             await self._write(response, frame)
         if fault is not None and broken:
             rest = frames.deltas[script.fault_after :] + frames.tail
