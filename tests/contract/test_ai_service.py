@@ -1,101 +1,32 @@
-"""What every `AIService` must do, whoever is behind it."""
+"""What every `AIService` must do, whoever is behind it: its answers, and what reaches the vendor."""
 
 import asyncio
 import contextlib
-import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from typing import Any, cast
 
 import pytest
 
 from jobs.model import ModelSettings, Usage
 from providers import errors
-from providers.service import AIService, Answer, Ask, Delta, Image, Message, Text, Tool, ToolCall, ToolResult
-from ringback.testing.script import Fault, Script, ToolUse
+from providers.service import AIService, Delta, Image, Message, Text, ToolCall, ToolResult
+from ringback.testing.script import Script, ToolUse
 from ringback.testing.vendors.server import VendorServer
-from tests.contract.case import STREAMED, WHOLE, Case, Expected, Sent
+from tests.contract.asking import (
+    PNG,
+    SCHEMA,
+    SCRIPT,
+    WEATHER,
+    Way,
+    ask_of,
+    both_ways,
+    closable,
+    only_sent,
+    streamed,
+    user,
+    whole,
+)
+from tests.contract.case import Case
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-PROMPT = "주문번호 4711-2222-3333은 도대체 언제 오나요? 벌써 세 번째 묻습니다!"
-SECRET = "4711-2222-3333"
-SYSTEM = f"고객의 비밀번호는 {SECRET}입니다. 절대로 말하지 마세요. 그리고 항상 존댓말로 대답하세요."
-SCRIPT = Script(
-    deltas=("안녕하세요, ", "주문 4711은 ", "오늘 ", "출발합니다. ", "Thank you! 🙂"),
-    input_tokens=40,
-    output_tokens=23,
-    cached_tokens=16,
-    reasoning_tokens=5,
-)
-ENDLESS = Script(deltas=("아직 ",) * 2000, delta_s=0.02)
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
-SCHEMA = {
-    "type": "object",
-    "properties": {"summary": {"type": "string"}, "category": {"type": "string", "enum": ["order", "other"]}},
-    "required": ["summary", "category"],
-    "additionalProperties": False,
-}
-WEATHER = Tool(
-    name="weather",
-    description="도시의 날씨",
-    parameters={"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-)
-
-Way = Callable[[AIService, Ask], Coroutine[Any, Any, Answer]]
-
-
-async def whole(service: AIService, ask: Ask) -> Answer:
-    """The answer by `generate`."""
-    return await service.generate(ask)
-
-
-async def streamed(service: AIService, ask: Ask) -> Answer:
-    """The answer by `stream`, checked: non-empty deltas, then one answer with their whole text, then nothing."""
-    text = ""
-    answers: list[Answer] = []
-    async for item in service.stream(ask):
-        assert not answers, "something came after the answer"
-        if isinstance(item, Delta):
-            assert item.text
-            text += item.text
-        else:
-            answers.append(item)
-    assert len(answers) == 1
-    assert answers[0].text == text
-    return answers[0]
-
-
-async def collect_into(seen: list[Delta | Answer], items: AsyncIterator[Delta | Answer]) -> None:
-    """Reads `items` to their end; what came before an error is then in `seen`."""
-    async for item in items:
-        seen.append(item)  # noqa: PERF401 - a comprehension would lose them at an error
-
-
-def closable(items: AsyncIterator[Delta | Answer]) -> AsyncGenerator[Delta | Answer]:
-    """The same stream, checked to have an `aclose()`."""
-    assert hasattr(items, "aclose")
-    return cast("AsyncGenerator[Delta | Answer]", items)
-
-
-both_ways = pytest.mark.parametrize("way", [whole, streamed])
-
-
-def user(*parts: Text | Image | ToolResult) -> Message:
-    """A message of the user."""
-    return Message(role="user", parts=parts)
-
-
-def ask_of(case: Case, **changes: Any) -> Ask:
-    """A plain question to the model of `case`, with these fields changed."""
-    fields: dict[str, Any] = {"model": case.model, "messages": (user(Text(PROMPT)),), "task": "generate"}
-    return Ask(**fields | changes)
-
-
-def only_sent(case: Case, server: VendorServer) -> Sent:
-    """What the one request so far carried."""
-    (received,) = server.received
-    assert case.sent is not None
-    return case.sent(received)
 
 
 async def test_is_named_and_knows_its_capabilities(case: Case, service: AIService) -> None:
@@ -299,166 +230,3 @@ async def test_output_schema(wired: Case, way: Way, service: AIService, vendor_s
         assert schema["properties"].keys() == {"summary", "category"}
     else:
         assert schema is None
-
-
-async def fails(
-    way: Way, wired: Case, service: AIService, server: VendorServer, script: Script, expected: Expected
-) -> None:
-    """Asks, and checks the error: its class, its hints, what it must not tell, and that nobody tried twice."""
-    server.script(script)
-    with pytest.raises(errors.ProviderError) as caught:
-        async with asyncio.timeout(15):
-            await way(service, ask_of(wired, system=SYSTEM))
-
-    error = caught.value
-    assert type(error) is expected.error, error
-    assert error.provider == wired.provider
-    assert error.retry_after == (script.retry_after if expected.retry_after else None)
-    told = "".join(traceback.format_exception(error)) + repr(error) + error.detail
-    for secret in (SECRET, *(value for name, value in server.environment().items() if "KEY" in name)):
-        assert secret not in told
-    assert len(server.received) == 1
-
-
-@pytest.mark.parametrize("fault", WHOLE)
-async def test_fault_of_a_whole_answer(
-    wired: Case, fault: Fault, service: AIService, vendor_server: VendorServer
-) -> None:
-    script = Script(fault=fault, retry_after=7)
-    await fails(whole, wired, service, vendor_server, script, (WHOLE | dict(wired.whole))[fault])
-
-
-@pytest.mark.parametrize("fault", STREAMED)
-async def test_fault_of_a_streamed_answer(
-    wired: Case, fault: Fault, service: AIService, vendor_server: VendorServer
-) -> None:
-    script = Script(fault=fault, retry_after=7)
-    expected = (STREAMED | dict(wired.streamed))[fault]
-    await fails(streamed, wired, service, vendor_server, script, expected)
-
-
-@pytest.mark.parametrize("fault", ["cut", "error_in_stream", "malformed_event", "no_end_mark"])
-async def test_text_before_a_fault_in_mid_stream_is_delivered(
-    wired: Case, fault: Fault, service: AIService, vendor_server: VendorServer
-) -> None:
-    vendor_server.script(Script(deltas=SCRIPT.deltas, fault=fault, fault_after=2, delta_s=0.05))
-    seen: list[Delta | Answer] = []
-
-    with pytest.raises(errors.ProviderError):
-        await collect_into(seen, service.stream(ask_of(wired)))
-
-    assert all(isinstance(item, Delta) for item in seen), "a broken answer is none"
-    assert "".join(item.text for item in seen).startswith("".join(SCRIPT.deltas[:2]))
-
-
-@both_ways
-async def test_nobody_there(
-    wired: Case, way: Way, service: AIService, vendor_server: VendorServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in vendor_server.environment().items():
-        if value.startswith("http"):
-            monkeypatch.setenv(name, value.replace(vendor_server.url, "http://127.0.0.1:9"))
-    elsewhere = wired.make()
-    try:
-        with pytest.raises(errors.ConnectionFailed):
-            await way(elsewhere, ask_of(wired))
-    finally:
-        await elsewhere.aclose()
-
-
-@both_ways
-async def test_works_again_after_faults(wired: Case, way: Way, service: AIService, vendor_server: VendorServer) -> None:
-    for fault in ("reset", "rate_limited", "cut"):
-        vendor_server.enqueue(Script(fault=fault))
-        with pytest.raises(errors.ProviderError):
-            await way(service, ask_of(wired))
-
-        assert (await way(service, ask_of(wired))).text == Script().text
-
-
-@both_ways
-async def test_caller_s_timeout_ends_a_silent_call(
-    wired: Case, way: Way, service: AIService, vendor_server: VendorServer
-) -> None:
-    vendor_server.script(Script(fault="hang"))
-    limit = asyncio.timeout(None)
-
-    async def ask() -> None:
-        async with limit:
-            await way(service, ask_of(wired))
-
-    task = asyncio.create_task(ask())
-    await vendor_server.wait_received()
-    limit.reschedule(asyncio.get_running_loop().time())
-
-    with pytest.raises(TimeoutError):
-        await task
-    await vendor_server.wait_disconnected()
-
-
-@pytest.mark.parametrize("fault", ["hang", "stall", None])
-async def test_cancelling_a_stream_closes_the_connection(
-    wired: Case, fault: Fault | None, service: AIService, vendor_server: VendorServer
-) -> None:
-    """Before the first token, in silence, and while text is coming."""
-    vendor_server.script(Script(deltas=ENDLESS.deltas, delta_s=ENDLESS.delta_s, fault=fault))
-    seen: list[Delta | Answer] = []
-
-    task = asyncio.create_task(collect_into(seen, service.stream(ask_of(wired))))
-    if fault == "hang":
-        await vendor_server.wait_received()
-    else:
-        await vendor_server.wait_until(lambda: len(seen) >= 2, what="two deltas")
-    assert not task.done()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    await vendor_server.wait_disconnected()
-
-
-async def test_closing_the_iterator_closes_the_connection(
-    wired: Case, service: AIService, vendor_server: VendorServer
-) -> None:
-    vendor_server.script(ENDLESS)
-
-    async with contextlib.aclosing(closable(service.stream(ask_of(wired)))) as items:
-        await anext(items)
-
-    await vendor_server.wait_disconnected()
-
-
-async def test_cancelling_a_whole_answer_closes_the_connection(
-    wired: Case, service: AIService, vendor_server: VendorServer
-) -> None:
-    vendor_server.script(Script(fault="stall"))
-    task = asyncio.create_task(service.generate(ask_of(wired)))
-    await vendor_server.wait_received()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-    await vendor_server.wait_disconnected()
-
-
-async def test_fifty_streams_at_once_keep_apart(wired: Case, service: AIService, vendor_server: VendorServer) -> None:
-    scripts = [Script(deltas=tuple(f"{n}번 {i} " for i in range(8)), delta_s=0.01) for n in range(50)]
-    vendor_server.enqueue(*scripts)
-
-    async with asyncio.timeout(60):
-        answers = await asyncio.gather(*(streamed(service, ask_of(wired)) for _ in scripts))
-
-    assert sorted(answer.text for answer in answers) == sorted(script.text for script in scripts)
-
-
-async def test_no_limit_of_connections_of_its_own(wired: Case, service: AIService, vendor_server: VendorServer) -> None:
-    vendor_server.script(Script(fault="hang"))
-    tasks = [asyncio.create_task(streamed(service, ask_of(wired))) for _ in range(120)]
-    try:
-        await vendor_server.wait_received(120, timeout=60)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    await vendor_server.wait_disconnected(120, timeout=30)
