@@ -34,6 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone. Python would fail once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if args.role:
+            raise
+        print(f"ringback: {error}", file=sys.stderr)
+        return 1
 
 
 def _explain(error: errors.RingbackError) -> None:

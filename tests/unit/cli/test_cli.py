@@ -82,6 +82,13 @@ def test_a_broken_configuration_is_told_in_one_line(command: str, tmp_path: Path
     assert len((done.stderr + done.stdout).splitlines()) == 1
 
 
+def test_a_data_directory_with_something_else_in_it_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "valkey").write_text("")
+    done = ringback("up", "--port", "0", "--data-dir", str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == f"ringback: [Errno 17] File exists: '{tmp_path}/valkey'\n"
+
+
 @pytest.mark.parametrize("role", ["gateway", "worker"])
 def test_a_broken_prompt_file_stops_a_role_with_its_name(role: str, tmp_path: Path) -> None:
     (tmp_path / "mine.md").write_text("no front matter\n")
