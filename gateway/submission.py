@@ -2,19 +2,24 @@
 
 import re
 import time
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from jobs import errors
 from jobs.addresses import AddressPolicy
-from jobs.job import METADATA_LIMIT, JobRequest, JobSpec
+from jobs.job import METADATA_LIMIT, JobEvent, JobRequest, JobSpec, Priority
 from jobs.model import KNOWN_MODELS, split_model
 from jobs.settings import PROVIDERS, SWITCHED_ON_BY, Settings
 from prompts.registry import JobType, Registry
 
 _request = msgspec.json.Decoder(JobRequest)
 _any = msgspec.json.Decoder()
+NESTING_LIMIT = 100
+"""Arrays and objects within each other that `input` and `metadata` may have."""
+_HALF_PAIR = re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])")
+_NAMES = {"priority": get_args(Priority), "events": tuple(JobEvent)}
+"""What may be said in those fields that take names."""
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _FIELD = re.compile(r"(?:missing required|unknown) field `(?P<name>[^`]+)`")
 
@@ -39,23 +44,21 @@ class Submission:
         try:
             return _request.decode(body)
         except msgspec.ValidationError as error:
-            raise _invalid(str(error)) from error
+            raise _invalid(error) from error
         except msgspec.DecodeError as error:
-            raise errors.InvalidJson(f"The body is not valid JSON: {error}.") from error
+            half = " (it has one half of a surrogate pair, such as \\ud83d, which is no character)"
+            why = f"{error}{half if _HALF_PAIR.search(body) else ''}"
+            raise errors.InvalidJson(f"The body is not valid JSON: {why}.") from error
         except RecursionError as error:
             raise errors.InvalidJson("The body is nested too deeply.") from error
 
     def specify(self, request: JobRequest, job_id: str, *, owner: str) -> JobSpec:
         """The job that `request` asks for. Raises `errors.InvalidRequest`."""
         job_type = self._prompts.get(request.type)
-        job_type.validate(_part(request.input, "#/input"))
-        metadata = _compact(request.metadata)
-        if not metadata.startswith(b"{"):
-            raise errors.InvalidRequest.at("#/metadata", "must be a JSON object")
-        _part(request.metadata, "#/metadata")
-        if len(metadata) > METADATA_LIMIT:
-            detail = f"must be at most {METADATA_LIMIT} bytes of JSON (is {len(metadata)})"
-            raise errors.InvalidRequest.at("#/metadata", detail)
+        given = _part(request.input, "#/input")
+        job_type.validate(given)
+        _check_nesting(given, "#/input")
+        metadata = _metadata(request.metadata)
         self._check_callback(request)
         return JobSpec(
             id=job_id,
@@ -63,7 +66,7 @@ class Submission:
             created_ms=int(time.time() * 1000),
             prompt=job_type.ref,
             input=msgspec.Raw(_compact(request.input)),
-            metadata=msgspec.Raw(metadata),
+            metadata=metadata,
             targets=self._targets(request, job_type),
             callback=request.callback,
             deadline=request.deadline,
@@ -114,21 +117,56 @@ def _compact(raw: msgspec.Raw) -> bytes:
     return msgspec.json.format(bytes(raw), indent=-1)
 
 
+def _metadata(raw: msgspec.Raw) -> msgspec.Raw:
+    """The metadata in compact form. Raises `errors.InvalidRequest`."""
+    pointer = "#/metadata"
+    if not isinstance(value := _part(raw, pointer), dict):
+        raise errors.InvalidRequest.at(pointer, "must be a JSON object")
+    _check_nesting(value, pointer)
+    compact = _compact(raw)
+    if len(compact) > METADATA_LIMIT:
+        raise errors.InvalidRequest.at(pointer, f"must be at most {METADATA_LIMIT} bytes of JSON (is {len(compact)})")
+    return msgspec.Raw(compact)
+
+
 def _part(raw: msgspec.Raw, pointer: str) -> Any:
     try:
         return _any.decode(raw)
     except msgspec.DecodeError as error:
-        raise errors.InvalidRequest.at(pointer, f"is not valid JSON: {error}") from error
+        raise errors.InvalidRequest.at(pointer, f"is not valid JSON: {_what_and_where(error)[0]}") from error
     except RecursionError as error:
-        raise errors.InvalidRequest.at(pointer, "is nested too deeply") from error
+        raise _too_deep(pointer) from error
 
 
-def _invalid(message: str) -> errors.InvalidRequest:
-    """A msgspec message such as ``Expected `int`, got `str` - at `$.deadline.total_s` `` as an error with a pointer."""
-    match = _PLACE.match(message)
-    what, path = (match["what"], match["path"] or "") if match else (message, "")
-    pointer = "#" + re.sub(r"\[(\d+)\]", r"/\1", path).replace(".", "/")
+def _check_nesting(value: Any, pointer: str) -> None:
+    """Raises `errors.InvalidRequest` for what somebody further down the road might not be able to read."""
+    level = [value]
+    for _ in range(NESTING_LIMIT + 1):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if not containers:
+            return
+        level = [part for item in containers for part in (item.values() if isinstance(item, dict) else item)]
+    raise _too_deep(pointer)
+
+
+def _too_deep(pointer: str) -> errors.InvalidRequest:
+    return errors.InvalidRequest.at(pointer, f"must not be nested more than {NESTING_LIMIT} levels deep")
+
+
+def _what_and_where(error: msgspec.DecodeError) -> tuple[str, str]:
+    """The two parts of a msgspec message such as ``Expected `int`, got `str` - at `$.deadline.total_s` ``."""
+    match = _PLACE.match(str(error))
+    return (match["what"], match["path"] or "") if match else (str(error), "")
+
+
+def _invalid(error: msgspec.ValidationError) -> errors.InvalidRequest:
+    """What is wrong with the request's own fields, with a pointer."""
+    what, path = _what_and_where(error)
+    steps = re.sub(r"\[(\d+)\]", r".\1", path).split(".")
     if field := _FIELD.search(what):
-        pointer += f"/{field['name']}"
+        steps.append(field["name"])
         what = "is required" if "missing required" in what else "is not a known field"
-    return errors.InvalidRequest.at(pointer, what)
+    if what.startswith("Invalid enum value"):
+        names = next(_NAMES[step] for step in reversed(steps) if step in _NAMES)
+        what = f"must be one of {', '.join(names)}"
+    return errors.InvalidRequest.at("#" + "/".join(steps), what)
