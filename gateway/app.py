@@ -1,21 +1,20 @@
 """The gateway process: its composition root, and how it starts and drains."""
 
 import asyncio
-import contextlib
 import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 
 import structlog
-import uvicorn
-from litestar import Litestar, Response, get
+from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
 from gateway import health, jobs, openapi, problems
 from gateway.access import key_guard
 from gateway.hub import Hub
+from gateway.requests import READ
+from gateway.server import listen, server
 from gateway.submission import Submission
 from jobs import errors, logs, process
 from jobs.dispatch import Dispatch, celery_app
@@ -48,18 +47,20 @@ class Gateway:
             outbox=Outbox(self._connection, settings),
             hub=self.hub,
             dispatch=self._dispatch,
+            max_body_bytes=settings.max_body_bytes,
         )
         job_types = openapi.job_types(prompts)
 
-        @get("/v1/job-types", operation_id="list_job_types")
+        guards = [] if settings.api_keys == "off" else [key_guard(AccessKeys(self._connection))]
+
+        @route("/v1/job-types", http_method=READ, operation_id="list_job_types", guards=guards)
         async def list_job_types() -> Response[bytes]:
             """Every job type with the JSON Schemas of its input and output."""
             return Response(job_types, media_type=jobs.JSON)
 
-        guard = [] if settings.api_keys == "off" else [key_guard(AccessKeys(self._connection))]
         self.app = Litestar(
             route_handlers=[
-                jobs.router(desk, guard),
+                jobs.router(desk, guards),
                 list_job_types,
                 health.router(self.hub, Presence(self._connection)),
                 *openapi.routes(prompts),
@@ -70,7 +71,7 @@ class Gateway:
                 Exception: problems.unexpected,
             },
             openapi_config=None,
-            request_max_body_size=settings.max_body_bytes,
+            request_max_body_size=None,  # the one route that reads a body has its own limit
             logging_config=None,
         )
 
@@ -78,15 +79,6 @@ class Gateway:
         """Closes what the process holds open."""
         await asyncio.to_thread(self._dispatch.close)
         await self._connection.aclose()
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to `_serve`, which has streams to end first."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Captures none."""
-        yield
 
 
 def run(settings: Settings) -> None:
@@ -97,7 +89,7 @@ def run(settings: Settings) -> None:
     logs.configure(settings, "gateway")
     process.raise_file_limit()
     prompts = registry.load(settings.prompts_dir)
-    listener = _listen(settings.host, settings.port)
+    listener = listen(settings.host, settings.port)
     try:
         import uvloop
     except ImportError:
@@ -108,23 +100,12 @@ def run(settings: Settings) -> None:
 
 async def _serve(settings: Settings, prompts: Registry, listener: socket.socket) -> None:
     gateway = Gateway(settings, prompts)
-    config = uvicorn.Config(
-        gateway.app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http="httptools",
-        ws="none",
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(settings.drain_s),
-    )
-    server = _Server(config)
+    http = server(gateway.app, settings)
 
     def drain() -> None:
         _log.info("draining")
         gateway.hub.drain()
-        server.should_exit = True
+        http.should_exit = True
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,7 +113,7 @@ async def _serve(settings: Settings, prompts: Registry, listener: socket.socket)
     hub = asyncio.create_task(gateway.hub.run())
     hub.add_done_callback(lambda task: drain() if not task.cancelled() else None)
     _log.info("gateway_starting", host=settings.host, port=listener.getsockname()[1])
-    await server.serve(sockets=[listener])
+    await http.serve(sockets=[listener])
     crashed = hub.done()
     hub.cancel()
     await asyncio.gather(hub, return_exceptions=True)
@@ -141,17 +122,3 @@ async def _serve(settings: Settings, prompts: Registry, listener: socket.socket)
     if crashed:
         _log.critical("hub_died", exc_info=hub.exception())
         sys.exit(1)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise errors.ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
-    listener.listen(2048)
-    listener.setblocking(False)
-    return listener

@@ -1,9 +1,10 @@
 """Whether this process lives, and whether jobs can be accepted and are being run."""
 
 import msgspec
-from litestar import Response, Router, get
+from litestar import Response, Router, route
 
 from gateway.hub import Hub
+from gateway.requests import READ
 from jobs import errors
 from jobs.store.presence import Presence
 
@@ -20,12 +21,12 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 def router(hub: Hub, presence: Presence) -> Router:
     """The routes below `/health`."""
 
-    @get("/live", operation_id="health_live")
+    @route("/live", http_method=READ, operation_id="health_live")
     async def live() -> dict[str, str]:
         """The process answers."""
         return {"status": "live"}
 
-    @get("/ready", operation_id="health_ready")
+    @route("/ready", http_method=READ, operation_id="health_ready")
     async def ready() -> Response[Health]:
         """Jobs can be accepted. 503 while the store is unavailable or the process drains.
 

@@ -10,28 +10,29 @@ import structlog
 from redis.exceptions import RedisError
 
 from jobs import errors
-from jobs.event import TERMINAL_NAMES, LoggedEvent
-from jobs.store.events import EventLog, Pushed
+from jobs.event import TERMINAL_NAMES
+from jobs.store.events import WATCH_S, EventLog, Pushed
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": keep-alive\n\n"
 RECONNECT = b"retry: 500\n: reconnect\n\n"
 """Tells the client that the stream goes on elsewhere: come back with the last id."""
 QUEUE_BYTES = 1024 * 1024
-"""Events that wait for a slow consumer may take so much memory; then its stream is cut."""
-STUCK_S = 30.0
-"""A consumer that has not read anything for so long while something waits for it is cut off."""
+"""So much may wait in memory for a slow consumer; what comes then it gets from the log, at its own pace."""
+RENEW_S = WATCH_S / 4
+"""How often all watches are renewed, and all logs looked at, whatever may have gone unnoticed."""
 _TICK_S = 1.0
+_ECHO_S = 3.0
 _SILENCE_S = 10.0
-_READ = 500
+_PAGE = 500
 _log = structlog.get_logger(__name__)
 
 
 class Subscription:
     """What one stream has yet to send. Live while it has every event so far; otherwise it catches up from the log."""
 
-    def __init__(self, job_id: str, last: int, *, live: bool) -> None:
-        """`last` is the id of the last event that the consumer has; `live`: there is no other so far."""
+    def __init__(self, job_id: str, last: int, newest: int, *, live: bool) -> None:
+        """`last` and `newest` are the ids of the last event that the consumer has and of the last that is known."""
         self.job_id = job_id
         self.last = last
         self.live = live
@@ -39,19 +40,18 @@ class Subscription:
         """The terminal event is queued or sent: nothing will follow."""
         self.cut = False
         """The stream must end with a hint to reconnect."""
-        self.task: asyncio.Task[object] | None = None
-        self.sending_since: float | None = None
         self._frames: deque[bytes] = deque()
         self._size = 0
-        self._newest = last
+        self._newest = newest
         self._spoke = time.monotonic()
         self._wake = asyncio.Event()
 
     def push(self, pushed: Pushed) -> None:
         """An event came over the wire."""
         self._newest = max(self._newest, pushed.id)
-        if self.live and pushed.id == self.last + 1:
+        if self.live and pushed.id == self.last + 1 and self._size < QUEUE_BYTES:
             self._queue(pushed.id, pushed.frame, pushed.name in TERMINAL_NAMES)
+            self._wake.set()
         elif pushed.id > self.last:
             self.fall_behind()
 
@@ -66,12 +66,8 @@ class Subscription:
         self._wake.set()
 
     def beat(self, now: float) -> None:
-        """Keeps an idle stream alive, and cuts off a consumer that does not read."""
-        if self.sending_since is not None:
-            if now - self.sending_since > STUCK_S and self.task is not None:
-                self.cut = True
-                self.task.cancel()
-        elif now - self._spoke >= HEARTBEAT_S and not self._frames:
+        """Keeps an idle stream alive."""
+        if now - self._spoke >= HEARTBEAT_S and not self._frames:
             self._frames.append(HEARTBEAT)
             self._spoke = now
             self._wake.set()
@@ -81,31 +77,22 @@ class Subscription:
         self.ended = self.ended or terminal
         self._frames.append(frame)
         self._size += len(frame)
-        if self._size > QUEUE_BYTES and self.sending_since is not None:
-            # The consumer is slower than the job: it gets what it has got and comes back for the rest.
-            self._frames.clear()
-            self.finish()
-        self._wake.set()
 
     async def catch_up(self, log: EventLog) -> None:
-        """Queues what the log has after `last`.
+        """Queues the next page of what the log has after `last`, which may be all; then the subscription is live.
 
         Raises `errors.EventsGone` if some of that is no longer kept, `errors.StoreUnavailable`.
         """
-        while True:
-            found = await log.read(self.job_id, self.last, limit=_READ)
-            if found and found[0].id != self.last + 1:
-                raise errors.EventsGone
-            self._queue_all(found)
-            if len(found) < _READ and self.last >= self._newest:
-                self.live = True
-                return
-            if not found:
-                raise errors.EventsGone
-
-    def _queue_all(self, found: list[LoggedEvent]) -> None:
+        newest = self._newest  # as it was before the log was read: what is pushed meanwhile may not be in there
+        found = await log.read(self.job_id, self.last, limit=_PAGE)
+        if (found and found[0].id != self.last + 1) or (not found and newest > self.last):
+            raise errors.EventsGone
         for event in found:
             self._queue(event.id, event.frame(), event.terminal)
+        if len(found) < _PAGE and self.last >= self._newest:
+            self.live = True
+        else:
+            self._wake.set()
 
     async def wait(self) -> None:
         """Until there is something to send, to catch up on, or the stream must end."""
@@ -131,17 +118,17 @@ class Hub:
         self.draining = False
         self._log = log
         self._subscriptions: dict[str, set[Subscription]] = {}
-        self._unwatching: set[asyncio.Task[None]] = set()
+        self._unwatching: dict[str, asyncio.Task[None]] = {}
         self._heard = time.monotonic()
         self._wire: asyncio.Task[None] | None = None
 
     @contextmanager
-    def subscribe(self, job_id: str, last: int, *, live: bool = False) -> Iterator[Subscription]:
+    def subscribe(self, job_id: str, last: int, *, newest: int = 0, live: bool = False) -> Iterator[Subscription]:
         """A subscription to a job's events after `last`, local so far: the job must be watched too (`watch`).
 
-        `live`: the job is not yet accepted, so there is nothing to catch up on.
+        `newest` is the id of the last event known. `live`: the job is not yet accepted and has no events.
         """
-        subscription = Subscription(job_id, last, live=live)
+        subscription = Subscription(job_id, last, newest, live=live)
         self._subscriptions.setdefault(job_id, set()).add(subscription)
         if self.draining:
             subscription.finish()
@@ -152,15 +139,17 @@ class Hub:
             subscribers.discard(subscription)
             if not subscribers:
                 del self._subscriptions[job_id]
-                task = asyncio.create_task(self._unwatch(job_id, ended=subscription.ended))
-                self._unwatching.add(task)
-                task.add_done_callback(self._unwatching.discard)
+                # Of an ended job nothing will be pushed, and its watchers are gone with its end.
+                if not subscription.ended:
+                    self._unwatching[job_id] = asyncio.create_task(self._unwatch(job_id))
 
     async def watch(self, subscription: Subscription) -> None:
-        """Has the job's events pushed here and catches up; from then on the subscription is live.
+        """Has the job's events pushed here and starts to catch up with them.
 
         Raises `errors.EventsGone` and `errors.StoreUnavailable`.
         """
+        if leaving := self._unwatching.get(subscription.job_id):
+            await asyncio.wait([leaving])
         await self._log.watch([subscription.job_id], self.gateway_id)
         await subscription.catch_up(self._log)
 
@@ -168,14 +157,15 @@ class Hub:
         """Reads what the subscription has missed. Raises as `watch` does."""
         await subscription.catch_up(self._log)
 
-    async def _unwatch(self, job_id: str, *, ended: bool) -> None:
-        # Of an ended job nothing will be pushed, and its watchers expire.
-        if ended or job_id in self._subscriptions:
-            return
+    async def _unwatch(self, job_id: str) -> None:
         try:
-            await self._log.unwatch(job_id, self.gateway_id)
+            if job_id not in self._subscriptions:
+                await self._log.unwatch(job_id, self.gateway_id)
         except errors.StoreUnavailable:
             _log.debug("not_unwatched", job_id=job_id)
+        finally:
+            if self._unwatching.get(job_id) is asyncio.current_task():
+                del self._unwatching[job_id]
 
     async def run(self) -> None:
         """Listens to the wire and keeps streams alive, for ever; reconnects and fills the gaps by itself."""
@@ -210,15 +200,18 @@ class Hub:
         return [subscription for subscribers in self._subscriptions.values() for subscription in subscribers]
 
     async def _tick(self) -> None:
-        ticks = 0
+        echoed = renewed = time.monotonic()
         while True:
             await asyncio.sleep(_TICK_S)
             now = time.monotonic()
             for subscription in self._all():
                 subscription.beat(now)
-            ticks += 1
-            if ticks % 3 == 0:
+            if now - echoed >= _ECHO_S:
+                echoed = now
                 await self._check_wire(now)
+            if now - renewed >= RENEW_S:
+                renewed = now
+                await self._renew()
 
     async def _check_wire(self, now: float) -> None:
         """A connection that looks alive but carries nothing would starve every stream: echo something over it."""
@@ -229,6 +222,14 @@ class Hub:
         if now - self._heard > _SILENCE_S and self._wire is not None:
             _log.warning("wire_silent", seconds=round(now - self._heard))
             self._wire.cancel()
+
+    async def _renew(self) -> None:
+        """Watches expire, so that those of a dead gateway do not stay for ever."""
+        try:
+            await self._log.watch(list(self._subscriptions), self.gateway_id)
+        except errors.StoreUnavailable:
+            _log.warning("watches_not_renewed", jobs=len(self._subscriptions))
+        self._all_fall_behind()
 
     def drain(self) -> None:
         """Ends every stream with a hint to reconnect; new ones get the same at once."""

@@ -1,27 +1,34 @@
 """The routes of jobs: submit, read, list, cancel, events, deliveries."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get, post
+from litestar import HttpMethod, Response, Router, post, route
 from litestar.types import ASGIApp, Guard
 
 from gateway import requests
-from gateway.hub import Hub
-from gateway.streaming import EventStream, parse_event_id
+from gateway.hub import Hub, Subscription
+from gateway.requests import READ, AnyRequest
+from gateway.streaming import EventStream
 from gateway.submission import Submission
 from jobs import errors
 from jobs.dispatch import Dispatch
-from jobs.job import TERMINAL, Job, JobEvent, JobSpec, view
+from jobs.job import TERMINAL, Job, JobEvent, JobSpec, Status, view
 from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
 
 JSON = "application/json"
-AnyRequest = Request[Any, Any, Any]
+
+
+class _Standing(msgspec.Struct, frozen=True):
+    status: Status
+
+
+_standing = msgspec.json.Decoder(_Standing)
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +40,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Outbox
     hub: Hub
     dispatch: Dispatch
+    max_body_bytes: int
 
 
 def router(desk: Desk, guards: Sequence[Guard]) -> Router:
@@ -43,62 +51,60 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         """Submit a job."""
         if desk.hub.draining:
             raise errors.ShuttingDown(retry_after=1)
-        body = await request.body()
+        body = await requests.body(request, desk.max_body_bytes)
         asked = desk.submission.read(body)
         key = requests.idempotency_key(request.headers.get("idempotency-key"))
-        wait_s = requests.wait_seconds(request.headers.get("prefer"))
+        wait_s = requests.wait_seconds(request.headers)
         scope = f"{owner(request)}:{key}" if key else None
         job_id = desk.store.new_id(scope)
         spec = desk.submission.specify(asked, job_id, owner=owner(request))
         idempotency = (scope, body) if scope else None
         if wait_s is None:
-            accepted_id, job = await accept(spec, idempotency, watcher="")
-            return _accepted(accepted_id, job)
+            return _accepted(*await accept(spec, idempotency, watcher=""))
         with desk.hub.subscribe(job_id, 0, live=True) as subscription:
             accepted_id, job = await accept(spec, idempotency, watcher=desk.hub.gateway_id)
-            if accepted_id != job_id:
-                return await _when_ended(accepted_id, wait_s)
-            await _until_ended(subscription, wait_s)
-            return await _waited(job_id, ended=subscription.ended)
+            if accepted_id == job_id:
+                return await _waited(subscription, job, wait_s)
+        state = await desk.store.state(accepted_id)
+        with desk.hub.subscribe(accepted_id, state.last_event, newest=state.last_event) as subscription:
+            if state.status not in TERMINAL:
+                await desk.hub.watch(subscription)
+            return await _waited(subscription, job, 0 if state.status in TERMINAL else wait_s)
 
     async def accept(spec: JobSpec, idempotency: tuple[str, bytes] | None, *, watcher: str) -> tuple[str, bytes]:
+        """The id and the JSON of the job that the request makes, or made when it came the first time."""
         accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher)
         if not accepted.created:
             return accepted.job_id, await desk.store.get(accepted.job_id)
         desk.dispatch.send(spec.id, spec.priority)
         return spec.id, msgspec.json.encode(view(spec, status="queued"))
 
-    async def _when_ended(job_id: str, wait_s: float) -> Response[bytes]:
-        with desk.hub.subscribe(job_id, 0) as subscription:
-            await desk.hub.watch(subscription)
-            await _until_ended(subscription, wait_s)
-            return await _waited(job_id, ended=subscription.ended)
+    async def _waited(subscription: Subscription, job: bytes, wait_s: float) -> Response[bytes]:
+        """The answer once the job has ended, the time is up or the process drains.
 
-    async def _until_ended(subscription: Any, wait_s: float) -> None:
-        try:
+        The job is accepted: if the store fails now, the answer is `job`, as it was then, and no error.
+        """
+        with contextlib.suppress(TimeoutError, errors.EventsGone, errors.StoreUnavailable):
             async with asyncio.timeout(wait_s):
                 while not subscription.ended and not subscription.cut:
                     await subscription.wait()
                     subscription.take()
-                    if not subscription.live and not subscription.cut:
+                    if not subscription.live:
                         await desk.hub.catch_up(subscription)
-        except TimeoutError:
-            return
-
-    async def _waited(job_id: str, *, ended: bool) -> Response[bytes]:
-        job = await desk.store.get(job_id)
-        if not ended:
-            return _accepted(job_id, job)
+        with contextlib.suppress(errors.StoreUnavailable):
+            job = await desk.store.get(subscription.job_id)
+        if _standing.decode(job).status not in TERMINAL:
+            return _accepted(subscription.job_id, job)
         return Response(job, media_type=JSON, status_code=200, headers={"Preference-Applied": "wait"})
 
-    @get("/", operation_id="list_jobs")
+    @route("/", http_method=READ, operation_id="list_jobs")
     async def list_jobs(request: AnyRequest) -> Response[bytes]:
         """List jobs, newest first."""
         query = requests.list_query(request.query_params)
         page = await desk.listing.page(**msgspec.structs.asdict(query))
         return Response(msgspec.json.encode(page), media_type=JSON)
 
-    @get("/{job_id:str}", operation_id="get_job")
+    @route("/{job_id:str}", http_method=READ, operation_id="get_job")
     async def read(job_id: str) -> Response[bytes]:
         """Read a job."""
         return Response(await desk.store.get(job_id), media_type=JSON)
@@ -126,23 +132,26 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
             return False
         return True
 
-    @get("/{job_id:str}/events", operation_id="stream_events")
+    @route("/{job_id:str}/events", http_method=READ, operation_id="stream_events")
     async def events(job_id: str, request: AnyRequest) -> ASGIApp:
         """Stream a job's events."""
-        header, query = request.headers.get("last-event-id"), request.query_params.get("last_event_id")
-        last = parse_event_id(header, "header:Last-Event-ID") or parse_event_id(query, "query:last_event_id")
         state = await desk.store.state(job_id)
-        if last > state.last_event:
-            raise errors.InvalidRequest.at("header:Last-Event-ID", f"there is no event {last} yet")
+        last = requests.resume_point(request, state.last_event)
         return EventStream(desk.hub, desk.store, job_id, last, state)
 
-    @get("/{job_id:str}/deliveries", operation_id="list_deliveries")
+    @route("/{job_id:str}/deliveries", http_method=READ, operation_id="list_deliveries")
     async def deliveries(job_id: str) -> Response[bytes]:
         """List a job's callbacks with every attempt."""
         await desk.store.state(job_id)
         return Response(msgspec.json.encode({"items": await desk.outbox.of_job(job_id)}), media_type=JSON)
 
-    return Router("/v1/jobs", route_handlers=[submit, list_jobs, read, cancel, events, deliveries], guards=guards)
+    @route("/", http_method=HttpMethod.OPTIONS, status_code=204)
+    async def options() -> Response[None]:
+        """What can be done here. Litestar makes these answers itself, but for a path with two handlers a wrong one."""
+        return Response(None, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
+
+    handlers = [submit, list_jobs, options, read, cancel, events, deliveries]
+    return Router("/v1/jobs", route_handlers=handlers, guards=guards)
 
 
 def owner(request: AnyRequest) -> str:

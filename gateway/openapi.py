@@ -5,12 +5,13 @@ from importlib.metadata import version
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, get
+from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from gateway.health import Health
 from gateway.problems import MEDIA_TYPE, Problem
+from gateway.requests import READ
 from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
 from jobs.store.deliveries import CallbackBody, Delivery
 from jobs.store.listing import Page
@@ -196,17 +197,17 @@ def routes(prompts: Registry) -> list[HTTPRouteHandler]:
     encoded = msgspec.json.encode(described)
     page = _page(described).encode()
 
-    @get("/openapi.json", operation_id="openapi")
+    @route("/openapi.json", http_method=READ, operation_id="openapi")
     async def openapi() -> Response[bytes]:
         """The OpenAPI document."""
         return Response(encoded, media_type=MediaType.JSON)
 
-    @get("/docs", operation_id="docs")
+    @route("/docs", http_method=READ, operation_id="docs")
     async def docs() -> Response[bytes]:
         """The document as a page."""
         return Response(page, media_type="text/html; charset=utf-8")
 
-    @get("/", operation_id="root")
+    @route("/", http_method=READ, operation_id="root")
     async def root() -> Redirect:
         """Leads to the documentation."""
         return Redirect("/docs")

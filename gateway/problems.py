@@ -27,9 +27,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     errors: tuple[FieldError, ...] = ()
 
 
-def _response(
-    status: int, code: str, detail: str, *, fields: tuple[FieldError, ...] = (), headers: dict[str, str] | None = None
-) -> Response[bytes]:
+def encode(status: int, code: str, detail: str, fields: tuple[FieldError, ...] = ()) -> bytes:
+    """The body of an error answer."""
     problem = Problem(
         type=f"urn:ringback:problem:{code}",
         title=code.replace("_", " ").capitalize(),
@@ -38,7 +37,13 @@ def _response(
         code=code,
         errors=fields,
     )
-    return Response(msgspec.json.encode(problem), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return msgspec.json.encode(problem)
+
+
+def _response(
+    status: int, code: str, detail: str, *, fields: tuple[FieldError, ...] = (), headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    return Response(encode(status, code, detail, fields), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def ours(_: Request[Any, Any, Any], error: errors.RingbackError) -> Response[bytes]:

@@ -1,9 +1,8 @@
 """A job's events as server-sent events: resumable on any gateway, kept alive, bounded for slow consumers."""
 
 import asyncio
-import time
 
-import structlog
+from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from gateway.hub import RECONNECT, Hub, Subscription
@@ -17,16 +16,6 @@ _HEADERS = [
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
-_log = structlog.get_logger(__name__)
-
-
-def parse_event_id(value: str | None, pointer: str) -> int:
-    """The event id that a resume point spells; 0, the start, if there is none. Raises `errors.InvalidRequest`."""
-    if value is None or not value.strip():
-        return 0
-    if not value.strip().isdigit() or len(value) > 15:
-        raise errors.InvalidRequest.at(pointer, "must be the id of an event of this job, a whole number")
-    return int(value)
 
 
 class EventStream:
@@ -47,32 +36,31 @@ class EventStream:
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        with self._hub.subscribe(self._job_id, self._last) as subscription:
+        with self._hub.subscribe(self._job_id, self._last, newest=self._state.last_event) as subscription:
             only = await self._start(subscription)
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
+                only = b""
             if only is not None:
                 await send({"type": "http.response.body", "body": only, "more_body": False})
                 return
             gone = asyncio.create_task(_disconnect(receive))
-            task = asyncio.current_task()
-            subscription.task = task
             gone.add_done_callback(lambda _: subscription.finish())
             try:
                 await self._pump(subscription, gone, send)
-            except asyncio.CancelledError:
-                if not subscription.cut or task is None:
-                    raise
-                task.uncancel()
-                _log.warning("slow_consumer_cut", job_id=self._job_id)
             finally:
                 gone.cancel()
 
     async def _start(self, subscription: Subscription) -> bytes | None:
-        """Catches up before the answer starts; a whole body if the events are gone but the job's end is known."""
+        """Starts to catch up before the answer does; a whole body if the events are gone but the job's end is known."""
+        ended = self._state.status in TERMINAL
         try:
-            await self._hub.watch(subscription)
+            if ended:
+                await self._hub.catch_up(subscription)
+            else:
+                await self._hub.watch(subscription)
         except errors.EventsGone:
-            if self._last > 0 or self._state.status not in TERMINAL:
+            if self._last > 0 or not ended:
                 raise
             event = terminal_event(self._state.status)  # type: ignore[arg-type]  # checked above
             return LoggedEvent(self._state.last_event, event, await self._store.get(self._job_id)).frame()
@@ -80,22 +68,20 @@ class EventStream:
 
     async def _pump(self, subscription: Subscription, gone: asyncio.Task[None], send: Send) -> None:
         while not gone.done():
-            if not subscription.live and not subscription.cut:
-                try:
-                    await self._hub.catch_up(subscription)
-                except (errors.EventsGone, errors.StoreUnavailable):
-                    subscription.finish()
             chunk = subscription.take()
             over = subscription.cut or subscription.ended
             if subscription.cut and not subscription.ended:
                 chunk += RECONNECT
             if chunk or over:
-                subscription.sending_since = time.monotonic()
                 await send({"type": "http.response.body", "body": chunk, "more_body": not over})
-                subscription.sending_since = None
             if over:
                 return
             await subscription.wait()
+            if not subscription.live and not subscription.cut:
+                try:
+                    await self._hub.catch_up(subscription)
+                except (errors.EventsGone, errors.StoreUnavailable):
+                    subscription.finish()
 
 
 async def _disconnect(receive: Receive) -> None:

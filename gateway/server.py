@@ -1,0 +1,161 @@
+"""The HTTP server below the app: its socket, and what a single connection may do."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import httptools
+import structlog
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway import problems
+from jobs import errors
+from jobs.settings import Settings
+
+STUCK_S = 30.0
+"""A client that has read nothing for so long while something waits for it is cut off."""
+HEAD_BYTES = 64 * 1024
+"""So long may the request line and the headers be together, give or take what comes in one read."""
+_log = structlog.get_logger(__name__)
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection.
+
+    It is cut when the client stops reading or sends headers without end. Offers to go on in another protocol than
+    WebSocket are declined by answering the request as it is (RFC 9110, 7.8): uvicorn would drop the body of a request
+    with `Upgrade: h2c`, which is how Java's HttpClient starts.
+    """
+
+    _head = 0
+    _in_head = True
+    _unread = 0
+    _look: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        self._unset_keepalive_if_required()
+        if self._in_head:
+            if self._head > HEAD_BYTES:
+                self.send_400_response(f"The headers are longer than {HEAD_BYTES} bytes.")
+                return
+            self._head += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._start_again(data[offer.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("This is not an HTTP request that can be understood.")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no request, and hangs up."""
+        body = problems.encode(400, "bad_request", msg)
+        head = f"content-type: {problems.MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + head.encode() + body)
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._head, self._in_head = 0, True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its headers are there."""
+        self._in_head = False
+        if not self._declines():
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Its body is there; without one if an upgrade was offered, since the parser takes what follows for that."""
+        if not self._declines():
+            super().on_message_complete()
+
+    def _declines(self) -> bool:
+        offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        return offered and not self._should_upgrade()
+
+    def _start_again(self, rest: bytes) -> None:
+        """Has the request parsed anew as if no upgrade had been offered; `rest` is what came after its headers."""
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        kept = b"".join(b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(line + kept + b"\r\n" + rest)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than we write."""
+        super().pause_writing()
+        self._look_later()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        super().resume_writing()
+        self._look_no_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        self._look_no_more()
+        super().connection_lost(exc)
+
+    def _look_later(self) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._look = self.loop.call_later(STUCK_S, self._check)
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+
+    def _check(self) -> None:
+        """Cuts the client off if it has read nothing since the last look."""
+        if self.transport.get_write_buffer_size() >= self._unread:
+            _log.warning("stuck_client_cut", unread_bytes=self._unread)
+            self.transport.abort()
+        else:
+            self._look_later()
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to whoever runs it, who has streams to end first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+def server(app: Any, settings: Settings) -> Server:
+    """A server for the ASGI `app`. Once its `should_exit` is set, requests have `drain_s` to finish."""
+    return Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http=Connection,
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.drain_s),
+        )
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises `errors.ConfigurationError` if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise errors.ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
