@@ -6,9 +6,9 @@
 -- or {'missing'}, {'ended'}, {'leased'}: nothing to do here.
 local id, token, lease_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local job = KEYS[1]
-local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, handed_back, events = unpack(
+local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, given, handed_back, events = unpack(
   redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by', 'first', 'started', 'cancel',
-    'holder', 'handed_back', 'events'))
+    'holder', 'verdict', 'handed_back', 'events'))
 if not status then
   redis.call('ZREM', tag .. ':pending', id)
   return {'missing'}
@@ -20,19 +20,19 @@ end
 local now = now_ms()
 if tonumber(lease) > now then
   -- The same call again after its answer was lost on the way.
-  if holder == token then return {'run', spec, fence, attempt, started, first, events} end
+  if holder == token then return {given, spec, fence, attempt, started, first, events} end
   return {'leased'}
 end
 
 fence, attempt = fence + 1, tonumber(attempt)
-redis.call('HSET', job, 'fence', fence, 'lease', now + lease_ms, 'holder', token)
-redis.call('ZADD', tag .. ':pending', now + lease_ms, id)
-
-local verdict
+local verdict = 'run'
 if cancel then verdict = 'cancelled'
 elseif attempt == 0 and tonumber(start_by) > 0 and now > tonumber(start_by) then verdict = 'expired'
 elseif attempt - (handed_back or 0) >= most then verdict = 'exhausted' end
-if verdict then return {verdict, spec, tostring(fence), tostring(attempt), started, first, events} end
+
+redis.call('HSET', job, 'fence', fence, 'lease', now + lease_ms, 'holder', token, 'verdict', verdict)
+redis.call('ZADD', tag .. ':pending', now + lease_ms, id)
+if verdict ~= 'run' then return {verdict, spec, tostring(fence), tostring(attempt), started, first, events} end
 
 attempt = attempt + 1
 started = started or tostring(now)

@@ -18,7 +18,7 @@ if held ~= fence or (required ~= '' and current ~= required) then return {'stale
 set_status(id, current, status)
 local n = append(id, {event, final})
 redis.call('HSET', job, 'final', final)
-redis.call('HDEL', job, 'spec', 'lease', 'holder', 'target', 'first', 'start_by', 'cancel')
+redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel')
 redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)

@@ -1,0 +1,34 @@
+"""The stores on a real Valkey, empty before each test."""
+
+import pytest
+
+from jobs.settings import Settings
+from jobs.store.connection import Connection
+from jobs.store.deliveries import Outbox
+from jobs.store.events import EventLog
+from jobs.store.jobs import JobStore
+from jobs.store.listing import Listing
+
+
+@pytest.fixture
+def store(connection: Connection, settings: Settings) -> JobStore:
+    """The job records."""
+    return JobStore(connection, settings)
+
+
+@pytest.fixture
+def log(connection: Connection, settings: Settings) -> EventLog:
+    """The event logs."""
+    return EventLog(connection, settings)
+
+
+@pytest.fixture
+def outbox(connection: Connection, settings: Settings) -> Outbox:
+    """The deliveries."""
+    return Outbox(connection, settings)
+
+
+@pytest.fixture
+def listing(connection: Connection, settings: Settings) -> Listing:
+    """The lists of jobs."""
+    return Listing(connection, settings)
