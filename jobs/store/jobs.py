@@ -113,7 +113,6 @@ class JobStore:
         """
         scope, body = idempotency or ("", b"")
         start_s = spec.deadline.start_s or self._settings.timeouts.start_s
-        kept = 2 * self._settings.job_retention_s
         reply = await self._connection.run(
             "accept",
             keys.job(spec.id),
@@ -127,13 +126,17 @@ class JobStore:
             hashlib.sha256(scope.encode()).hexdigest() if scope else "",
             hashlib.sha256(body).hexdigest(),
             _ms(IDEMPOTENCY_S),
-            ids.floor(keys.JOB_PREFIX, spec.created_ms - _ms(kept)),
-            _ms(kept),
+            *self._kept_in_indexes(spec.created_ms),
             *_indexes(spec),
         )
         if reply[0] == b"reused":
             raise errors.IdempotencyKeyReused
         return Accepted(job_id=reply[1].decode(), created=reply[0] == b"created")
+
+    def _kept_in_indexes(self, now_ms: int) -> tuple[str, int]:
+        """The oldest id that indexes keep at `now_ms`, and the milliseconds for which an index lasts unchanged."""
+        kept_ms = 2 * _ms(self._settings.job_retention_s)
+        return ids.floor(keys.JOB_PREFIX, now_ms - kept_ms), kept_ms
 
     async def get(self, job_id: str) -> bytes:
         """The Job as JSON. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
@@ -226,6 +229,7 @@ class JobStore:
             terminal_event(status),
             _ms(self._settings.job_retention_s),
             _ms(self._settings.event_retention_s),
+            *self._kept_in_indexes(int(time.time() * 1000)),
             _ms(deliver_after_s),
             _ms(self._settings.delivery_retention_s),
             *(delivery.stored() if delivery else ("",)),

@@ -30,7 +30,6 @@ end
 for i = 13, #ARGV do
   local index = tag .. ':index:' .. ARGV[i]
   redis.call('ZADD', index, 0, id)
-  redis.call('ZREMRANGEBYLEX', index, '-', '(' .. oldest)
-  redis.call('PEXPIRE', index, index_ms)
+  trim(index, oldest, index_ms)
 end
 return {'created', id}

@@ -39,6 +39,12 @@ local function append(id, pairs_)
   return n
 end
 
+-- Drops from an index what has passed its retention: ids before `oldest`; all of it after `kept_ms` without a change.
+local function trim(index, oldest, kept_ms)
+  redis.call('ZREMRANGEBYLEX', index, '-', '(' .. oldest)
+  redis.call('PEXPIRE', index, kept_ms)
+end
+
 local function set_status(id, old, new)
   redis.call('HSET', tag .. ':job:' .. id, 'status', new)
   if old then redis.call('ZREM', tag .. ':index:status:' .. old, id) end

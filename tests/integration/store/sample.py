@@ -23,9 +23,7 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def spec(
-    shard: int = 0, *, at_ms: int | None = None, metadata: Any = None, input: Any = None, **fields: Any
-) -> JobSpec:
+def spec(shard: int = 0, *, at_ms: int | None = None, metadata: Any = None, **fields: Any) -> JobSpec:
     """A job to be accepted; `fields` as in `JobSpec`."""
     created = now_ms() if at_ms is None else at_ms
     made: dict[str, Any] = {
@@ -33,7 +31,7 @@ def spec(
         "type": "generate",
         "created_ms": created,
         "prompt": PromptRef(name="generate", version="1", sha256="0" * 64),
-        "input": msgspec.Raw(msgspec.json.encode(input or {"prompt": "안녕"})),
+        "input": msgspec.Raw('{"prompt":"안녕"}'.encode()),
         "metadata": msgspec.Raw(msgspec.json.encode({} if metadata is None else metadata)),
         "targets": TARGETS,
     }
