@@ -61,6 +61,8 @@ class Listing:
         wanted = {
             name: value for name, value in (("type", type), ("status", status), ("session_id", session_id)) if value
         }
+        if any(metadata_index(key, value) is None for key, value in (metadata or {}).items()):
+            return Page(items=[], next_cursor=None)  # Too long to be in any index.
         index = _narrowest_index(wanted, metadata or {})
         position = cursor or ""
         if cursor is not None:
