@@ -231,7 +231,6 @@ class JobStore:
             _ms(self._settings.event_retention_s),
             *self._kept_in_indexes(int(time.time() * 1000)),
             _ms(deliver_after_s),
-            _ms(self._settings.delivery_retention_s),
             *(delivery.stored() if delivery else ("",)),
         )
         if reply[0] == b"stale":
@@ -251,7 +250,6 @@ class JobStore:
             claim.spec.id,
             claim.fence,
             _ms(deliver_after_s),
-            _ms(self._settings.delivery_retention_s),
             *delivery.stored(),
         )
         if reply < 0:

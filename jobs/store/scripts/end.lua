@@ -1,10 +1,10 @@
 -- Ends a job: terminal state, terminal event and the callback's outbox entry, all or nothing, once. KEYS[1]: the job.
 -- ARGV: id, fence, status it must have or '', terminal status, the Job as JSON, event name,
 --       job retention ms, event retention ms, oldest id kept in indexes, index ms,
---       ms from now until the sweeper may deliver, delivery retention ms, delivery id or '', delivery field, value, …
+--       ms from now until the sweeper may deliver, delivery id or '', delivery field, value, …
 -- Returns {'ok', id of the terminal event}, {'stale'} or {'ended'}.
 local id, fence, required, status, final, event = unpack(ARGV, 1, 6)
-local job_ms, event_ms, oldest, index_ms, due_ms, delivery_ms, delivery = unpack(ARGV, 7, 13)
+local job_ms, event_ms, oldest, index_ms, due_ms, delivery = unpack(ARGV, 7, 12)
 local job = KEYS[1]
 local current, held, events = unpack(redis.call('HMGET', job, 'status', 'fence', 'events'))
 if not current then return {'ended'} end
@@ -26,8 +26,8 @@ redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
 redis.call('DEL', tag .. ':watch:' .. id)
 if delivery ~= '' then
   local fields = {}
-  for i = 14, #ARGV do fields[i - 13] = ARGV[i] end
-  enqueue_delivery(id, delivery, now_ms() + due_ms, delivery_ms, fields)
+  for i = 13, #ARGV do fields[i - 12] = ARGV[i] end
+  enqueue_delivery(id, delivery, now_ms() + due_ms, fields)
   redis.call('HSET', tag .. ':delivery:' .. delivery, 'sequence', n)
 end
 return {'ok', tostring(n)}

@@ -51,12 +51,12 @@ local function set_status(id, old, new)
   redis.call('ZADD', tag .. ':index:status:' .. new, 0, id)
 end
 
--- Puts a callback into the outbox, to be tried at `due` (Unix ms).
+-- Puts a callback into the outbox, to be tried at `due` (Unix ms); nothing of it expires before it is settled.
 -- fields: the delivery's hash as name, value, …
-local function enqueue_delivery(job_id, delivery_id, due, retention_ms, fields)
+local function enqueue_delivery(job_id, delivery_id, due, fields)
   local key = tag .. ':delivery:' .. delivery_id
   redis.call('HSET', key, 'job_id', job_id, 'status', 'pending', 'tries', 0, unpack(fields))
   redis.call('ZADD', tag .. ':due', due, delivery_id)
   redis.call('RPUSH', tag .. ':deliveries:' .. job_id, delivery_id)
-  redis.call('PEXPIRE', tag .. ':deliveries:' .. job_id, retention_ms)
+  redis.call('PERSIST', tag .. ':deliveries:' .. job_id)
 end

@@ -177,11 +177,18 @@ async def test_what_has_ended_is_kept_as_long_as_the_settings_say(connection: Co
     for key in (keys.job(claim.spec.id), keys.events(claim.spec.id)):
         assert await seconds_left(connection, key) is None
     job = ended(claim)
-    await store.end(claim.fence, job, delivery=callback_of(job))
+    delivery = callback_of(job)
+    assert delivery is not None
+    await store.end(claim.fence, job, delivery=delivery)
+    outbox = Outbox(connection, kept)
+    (due,) = await outbox.take(limit=1, lease_s=30)
+    await outbox.settle(due, attempt(1, 200), status="delivered")
     for key, limit in (
         (keys.job(claim.spec.id), 1000),
         (keys.events(claim.spec.id), 500),
         (keys.deliveries(claim.spec.id), 2000),
+        (keys.delivery(delivery.id), 2000),
+        (keys.attempts(delivery.id), 2000),
     ):
         left = await seconds_left(connection, key)
         assert left is not None
