@@ -100,9 +100,11 @@ class Up:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
             except (OSError, ProcessLookupError):
                 continue  # it has ended meanwhile
-            if parent == self.process.pid:
-                role = "valkey" if b"valkey-server" in words[0] else words[-2].decode()
-                found[role] = int(entry.name)
+            if parent == self.process.pid:  # one that is just being made, or ended, has no name of its own
+                if b"valkey-server" in words[0]:  # it writes where it listens behind its name
+                    found["valkey"] = int(entry.name)
+                elif words[-2:-1] in ([b"worker"], [b"gateway"]):
+                    found[words[-2].decode()] = int(entry.name)
         return found
 
     def command(self, *argv: str, **variables: str) -> "subprocess.CompletedProcess[str]":
