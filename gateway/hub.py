@@ -24,7 +24,7 @@ RENEW_S = WATCH_S / 4
 _TICK_S = 1.0
 _ECHO_S = 3.0
 _SILENCE_S = 10.0
-_PAGE = 500
+_PAGE = 64
 _log = structlog.get_logger(__name__)
 
 

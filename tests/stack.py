@@ -144,11 +144,11 @@ class Stack:
         self.processes.append(process)
         return process
 
-    def gateway(self, **env: str) -> str:
-        """Starts a gateway; its URL once it answers."""
+    def gateway(self, *, module: str = "ringback", **env: str) -> str:
+        """Starts a gateway; its URL once it answers. `module` is one that is run like `ringback`."""
         port = free_port()
         process = Process(
-            [sys.executable, "-m", "ringback", "gateway"],
+            [sys.executable, "-m", module, "gateway"],
             self.env | env | {"RINGBACK_PORT": str(port)},
             self.home / "gateway.log",
         )
