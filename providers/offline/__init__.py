@@ -1,0 +1,1 @@
+"""The provider that needs no key and no network: rules, no language model, and honest about it."""
