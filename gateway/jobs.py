@@ -147,10 +147,11 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
 
     @route("/", http_method=HttpMethod.OPTIONS, status_code=204)
     async def options() -> Response[None]:
-        """What can be done here. Litestar makes these answers itself, but for a path with two handlers a wrong one."""
+        """What can be done here. Litestar answers by itself, but for a path with two handlers it names only one."""
         return Response(None, headers={"Allow": "GET, HEAD, OPTIONS, POST"})
 
-    handlers = [submit, list_jobs, options, read, cancel, events, deliveries]
+    # `options` first, or Litestar has its own already.
+    handlers = [options, submit, list_jobs, read, cancel, events, deliveries]
     return Router("/v1/jobs", route_handlers=handlers, guards=guards)
 
 
