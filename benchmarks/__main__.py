@@ -1,0 +1,155 @@
+"""`python -m benchmarks`: runs the measurements one after the other and prints the report as it comes."""
+
+import argparse
+import asyncio
+import os
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from benchmarks import accept, memory, overhead, startup, streams, system, table, throughput, upstream, usage
+from benchmarks.bench import Bench
+from benchmarks.callers import Callers, closed_loop
+from benchmarks.children import Failed, child
+from benchmarks.figures import Row
+from benchmarks.scale import FULL, QUICK, Scale
+
+_BUSY = 0.5
+"""A machine with a higher load than this before we begin measures its other work too."""
+TITLES = {
+    "a": "(a) Accepting a job",
+    "b": "(b) Overhead over a direct call",
+    "c": "(c) Jobs a second",
+    "d": "(d) Streams held by one gateway",
+    "e": "(e) Resident memory",
+    "f": "(f) Start-up",
+}
+_ON_A_SYSTEM: dict[str, ModuleType] = {"a": accept, "b": overhead, "c": throughput, "d": streams, "e": memory}
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """What one measurement came to."""
+
+    title: str
+    rows: list[Row]
+    failure: str = ""
+    """Why there are no rows."""
+
+
+_FAILURES = (Failed, aiohttp.ClientError, OSError, TimeoutError)
+
+Report = dict[str, Section]
+
+
+async def run(scale: Scale, only: Sequence[str], say: Callable[[str], None]) -> Report:
+    """Makes the measurements named in `only` (letters of `TITLES`), telling each section as text once it is there.
+
+    One that fails is told so, and the others go on. Raises `Failed` if there is nothing to measure on.
+    """
+    report: Report = {}
+    async with child("upstream") as vendors:
+        url = str(await vendors.read())
+        if "f" in only:
+            report["f"] = await _section("f", startup, startup.measure(scale, url), say)
+        letters = [letter for letter in _ON_A_SYSTEM if letter in only]
+        if letters:
+            async with system.running(url) as started, Callers(url, started.url) as callers:
+                bench = await _prepared(scale, url, started, callers)
+                for letter in letters:
+                    module = _ON_A_SYSTEM[letter]
+                    report[letter] = await _section(letter, module, module.measure(bench), say)
+    return dict(sorted(report.items()))
+
+
+async def _prepared(scale: Scale, url: str, started: system.System, callers: Callers) -> Bench:
+    await asyncio.sleep(scale.settle_s)
+    at_rest = {role: usage.resident(pid) for role, pid in started.pids.items()}
+    for call in (callers.called_back(upstream.INSTANT), callers.streamed(upstream.INSTANT)):
+        await closed_loop(call, callers=16, seconds=scale.warm_s / 2)
+    return Bench(scale=scale, upstream_url=url, system=started, callers=callers, at_rest=at_rest)
+
+
+async def _section(
+    letter: str, module: ModuleType, measured: Awaitable[list[Row]], say: Callable[[str], None]
+) -> Section:
+    title = TITLES[letter]
+    try:
+        rows = await measured
+    except* _FAILURES as group:
+        found = Section(title=title, rows=[], failure=_reason(group))
+        say(f"{title}\n  could not be measured: {found.failure}\n")
+    else:
+        found = Section(title=title, rows=rows)
+        say(table.section(title, module.HOW, rows))
+    return found
+
+
+def _reason(failure: BaseException) -> str:
+    """The first of what may be a group of a group of failures; callers mostly fail all alike."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return f"{type(failure).__name__}: {failure}"
+
+
+def machine() -> dict[str, Any]:
+    """On what this runs, in general terms."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Ringback as it runs.")
+    parser.add_argument("--only", default=",".join(TITLES), metavar="a,b", help="these measurements (default: all)")
+    parser.add_argument("--quick", action="store_true", help="one short round of each, in two minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
+    options = parser.parse_args()
+    options.only = options.only.replace(" ", "").split(",")
+    if unknown := set(options.only) - set(TITLES):
+        parser.error(f"--only: {', '.join(sorted(unknown))} is none of {', '.join(TITLES)}")
+    return options
+
+
+def main() -> int:
+    """Runs it; 1 if something could not be measured. A target that is not met is told, and is no failure."""
+    import uvloop
+
+    options = _options()
+    found = machine()
+    began = time.monotonic()
+    print(
+        f"Ringback: one gateway, one worker, embedded Valkey (AOF everysec), one fake upstream.\n"
+        f"{found['cores']} cores, {found['architecture']}, {found['system']}, Python {found['python']};"
+        f" everything, load generator included, shares them.\n",
+        flush=True,
+    )
+    if found["load"] > _BUSY:
+        print(f"This machine is busy (load {found['load']}): the numbers below include that.\n", flush=True)
+    try:
+        report = uvloop.run(run(QUICK if options.quick else FULL, options.only, lambda text: print(text, flush=True)))
+    except* _FAILURES as group:
+        print(f"benchmarks: {_reason(group)}", file=sys.stderr)
+        sys.exit(1)
+    seconds = time.monotonic() - began
+    missed = sum(row.met is False for section in report.values() for row in section.rows)
+    aimed = sum(row.met is not None for section in report.values() for row in section.rows)
+    print(f"{aimed - missed} of {aimed} targets met; took {seconds:.0f} s")
+    if options.json:
+        document = {"machine": found, "quick": options.quick, "seconds": seconds, "sections": report}
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(document)))
+    return int(any(section.failure for section in report.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
