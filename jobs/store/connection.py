@@ -21,8 +21,10 @@ T = TypeVar("T")
 _SCRIPTS = Path(__file__).parent / "scripts"
 AT_ONCE = 128
 """Calls under way at the same time, each on a connection of its own; more wait their turn."""
-_UNABLE = ("OOM", "MISCONF", "READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "BUSY")
-"""First words of replies that mean that the server is there but cannot do its work now."""
+_UNABLE = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.ClusterDownError)
+"""Replies that mean that the server is there but cannot do its work now;"""
+_UNABLE_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+"""and how those replies begin that have no class of their own."""
 
 
 class _Script(NamedTuple):
@@ -74,7 +76,7 @@ class Connection:
         except (exceptions.ConnectionError, exceptions.TimeoutError, TimeoutError, OSError) as error:
             raise errors.StoreUnavailable(retry_after=1) from error
         except exceptions.ResponseError as error:
-            if str(error).startswith(_UNABLE):
+            if isinstance(error, _UNABLE) or str(error).startswith(_UNABLE_WORDS):
                 raise errors.StoreUnavailable(f"The job store refuses to write: {error}", retry_after=5) from error
             raise
 
