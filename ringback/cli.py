@@ -210,7 +210,7 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
 
-    key = commands.add_parser("key", help="make, list and revoke API keys").add_subparsers(dest="action", required=True)
+    key = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(dest="action", required=True)
     create = key.add_parser("create", help="make a key and print it; it cannot be shown again")
     create.add_argument("name", metavar="NAME", type=_utf8, help="who it is for")
     revoke = key.add_parser("revoke", help="make a key invalid at once")

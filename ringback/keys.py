@@ -1,4 +1,4 @@
-"""`ringback key`: makes, lists and revokes the API keys that callers need where `RINGBACK_API_KEYS` is `required`."""
+"""`ringback keys`: makes, lists and revokes the API keys that callers need where `RINGBACK_API_KEYS` is `required`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ def show() -> int:
 def revoke(key_id: str) -> int:
     """Makes a key invalid at once. Raises `errors.NotFound` if there is none with that id."""
     if not _with_keys(lambda keys: keys.revoke(key_id)):
-        raise errors.NotFound(f"There is no key with the id {key_id!r}; `ringback key list` shows them")
+        raise errors.NotFound(f"There is no key with the id {key_id!r}; `ringback keys list` shows them")
     return 0
 
 

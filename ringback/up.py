@@ -131,7 +131,7 @@ def _greet(plan: Plan) -> None:
     if settings.api_keys == "off":
         _tell("API keys are off: whoever reaches this port may submit jobs (RINGBACK_API_KEYS=required turns them on)")
     else:
-        _tell("API keys are required: `ringback key create NAME` makes one; commands take it from RINGBACK_API_KEY")
+        _tell("API keys are required: `ringback keys create NAME` makes one; commands take it from RINGBACK_API_KEY")
     if plan.made_secret:
         _tell(f"Callbacks are signed with {settings.webhook_secret} (kept in the data directory)")
 

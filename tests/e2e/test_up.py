@@ -219,15 +219,15 @@ def test_the_doctor_finds_it_well(up: Up) -> None:
 
 
 def test_keys_can_be_made_listed_and_revoked(up: Up) -> None:
-    key = up.command("key", "create", "주문 서비스").stdout.strip()
+    key = up.command("keys", "create", "주문 서비스").stdout.strip()
     assert re.fullmatch(r"rb_[0-9a-f]{12}_[0-9a-f]{64}", key)
     key_id = key.split("_")[1]
-    listed = up.command("key", "list").stdout
+    listed = up.command("keys", "list").stdout
     assert key_id in listed
     assert "주문 서비스" in listed
     assert key.split("_")[2] not in listed
-    assert up.command("key", "revoke", key_id).returncode == 0
-    again = up.command("key", "revoke", key_id)
+    assert up.command("keys", "revoke", key_id).returncode == 0
+    again = up.command("keys", "revoke", key_id)
     assert again.returncode == 1
     assert key_id in again.stderr
 

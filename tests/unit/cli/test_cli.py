@@ -13,7 +13,7 @@ import pytest
 from ringback import cli
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("up", "gateway", "worker", "submit", "watch", "doctor", "key")
+COMMANDS = ("up", "gateway", "worker", "submit", "watch", "doctor", "keys")
 
 
 def ringback(*argv: str, cwd: Path = ROOT, **variables: str) -> "subprocess.CompletedProcess[str]":
