@@ -57,6 +57,7 @@ def idempotency_key(value: str | None) -> str | None:
     """The `Idempotency-Key` header. Raises `errors.InvalidRequest`."""
     if value is None:
         return None
+    value = value.strip(" \t")  # which belongs to the line, not to the value, but the parser leaves it at the end
     if not 1 <= len(value) <= 255 or not value.isprintable():
         raise errors.InvalidRequest.at("header:Idempotency-Key", "must be 1 to 255 printable characters")
     return value

@@ -14,6 +14,7 @@ from jobs.job import TerminalStatus
 from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.jobs import Claim, JobStore
+from tests.conftest import Ringback
 from tests.stack import Reply, Stack, request
 
 
@@ -34,6 +35,12 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
         yield stack
     finally:
         stack.close()
+
+
+@pytest.fixture(scope="session")
+def second_gateway(ringback: Ringback) -> str:
+    """Another gateway of the whole Ringback."""
+    return ringback.gateway()
 
 
 class Running:
