@@ -42,14 +42,14 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 class Up:
     """A `ringback up` in a directory of its own."""
 
-    def __init__(self, home: Path, *options: str) -> None:
+    def __init__(self, home: Path, *options: str, **variables: str) -> None:
         self.home = home
         self.lines: list[str] = []
         self.errors = (home / "stderr").open("a+b")
         self.process = subprocess.Popen(
             [*RINGBACK, "up", *options],
             cwd=home,
-            env=environment(),
+            env=environment(**variables),
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
