@@ -1,12 +1,14 @@
 """Gateways without workers, and a hand that does a worker's part, so that tests say when which event happens."""
 
 import asyncio
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from redis import Redis
 
 from jobs import event
 from jobs.event import Event
@@ -15,7 +17,7 @@ from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.jobs import Claim, JobStore
 from tests.conftest import Ringback
-from tests.stack import Reply, Stack, request
+from tests.stack import Reply, Stack, eventually, request
 
 
 class Gateways(Stack):
@@ -35,6 +37,36 @@ def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
         yield stack
     finally:
         stack.close()
+
+
+class Breakable(Stack):
+    """A store with one gateway, `url`."""
+
+    url: str
+
+
+@pytest.fixture(scope="session")
+def _breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Breakable]:
+    stack = Breakable(tmp_path_factory.mktemp("breakable"), {"RINGBACK_PROVIDERS": "offline,fake"})
+    try:
+        stack.url = stack.gateway()
+        yield stack
+    finally:
+        stack.close()
+
+
+@pytest.fixture
+def breakable(_breakable: Breakable) -> Iterator[Breakable]:
+    """A store to be killed, hung and filled, which is empty and mended before the next test gets it."""
+    yield _breakable
+    _breakable.store.send(signal.SIGCONT)
+    if _breakable.store.exit_code is not None:
+        _breakable.restart_store()
+    store = Redis.from_url(_breakable.store_spec.url)
+    store.config_set("maxmemory", "0")
+    store.flushall()
+    store.close()
+    eventually(lambda: request(f"{_breakable.url}/health/ready").status == 200)
 
 
 @pytest.fixture(scope="session")

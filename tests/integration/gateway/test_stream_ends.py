@@ -16,9 +16,9 @@ import pytest
 from jobs import event
 from jobs.store import keys
 from tests.integration.gateway import eventsource
-from tests.integration.gateway.conftest import Gateways, Hand, submit, until
+from tests.integration.gateway.conftest import Breakable, Gateways, Hand, submit, until
 from tests.integration.gateway.eventsource import Event, EventSource
-from tests.stack import Process, Stack, request
+from tests.stack import Process, request
 
 MIB = 1024 * 1024
 
@@ -264,9 +264,9 @@ async def test_a_gateway_killed_in_mid_stream_costs_no_event(gateways: Gateways,
 
 
 async def test_a_store_killed_and_restarted_in_mid_stream_costs_no_event(
-    own_stack: Stack, new_hand: Callable[..., Hand]
+    breakable: Breakable, new_hand: Callable[..., Hand]
 ) -> None:
-    url, hand = own_stack.gateway(), new_hand(own_stack)
+    url, hand = breakable.url, new_hand(breakable)
     job = await hand.start(url)
     path = f"/v1/jobs/{job.id}/events"
     got: list[Event] = []
@@ -291,8 +291,8 @@ async def test_a_store_killed_and_restarted_in_mid_stream_costs_no_event(
             return len(got) == job.last
 
         await until(arrived)
-        own_stack.store.stop(signal.SIGKILL)
-        own_stack.restart_store()
+        breakable.store.stop(signal.SIGKILL)
+        breakable.restart_store()
         await job.say("후", "후")
         await until(arrived, what="events appended after the restart")
         await job.end()
@@ -301,30 +301,30 @@ async def test_a_store_killed_and_restarted_in_mid_stream_costs_no_event(
 
 
 async def test_a_stream_stays_open_through_a_restart_of_the_store(
-    own_stack: Stack, new_hand: Callable[..., Hand]
+    breakable: Breakable, new_hand: Callable[..., Hand]
 ) -> None:
-    url, hand = own_stack.gateway(), new_hand(own_stack)
+    url, hand = breakable.url, new_hand(breakable)
     job = await hand.start(url)
     async with asyncio.timeout(60), eventsource.opened(f"{url}/v1/jobs/{job.id}/events") as source:
         reader = aiter(source)
         assert (await anext(reader)).id == 1
-        own_stack.store.stop(signal.SIGKILL)
-        own_stack.restart_store()
+        breakable.store.stop(signal.SIGKILL)
+        breakable.restart_store()
         await job.say("후")
         assert (await anext(reader)).id == 2
         await job.end()
         assert [e.id async for e in reader] == [3]
 
 
-async def test_a_stream_stays_open_while_the_store_hangs(own_stack: Stack, new_hand: Callable[..., Hand]) -> None:
-    url, hand = own_stack.gateway(), new_hand(own_stack)
+async def test_a_stream_stays_open_while_the_store_hangs(breakable: Breakable, new_hand: Callable[..., Hand]) -> None:
+    url, hand = breakable.url, new_hand(breakable)
     job = await hand.start(url)
     async with asyncio.timeout(60), eventsource.opened(f"{url}/v1/jobs/{job.id}/events") as source:
         reader = aiter(source)
         assert (await anext(reader)).id == 1
-        own_stack.store.send(signal.SIGSTOP)
+        breakable.store.send(signal.SIGSTOP)
         assert request(f"{url}/health/ready").status == 503
-        own_stack.store.send(signal.SIGCONT)
+        breakable.store.send(signal.SIGCONT)
         await job.say("후")
         assert (await anext(reader)).id == 2
         await job.end()
