@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 from litestar import HttpMethod, Response, Router, post, route
+from litestar.params import FromPath
 from litestar.types import ASGIApp, Guard
 
 from gateway import requests
@@ -105,12 +106,12 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         return Response(msgspec.json.encode(page), media_type=JSON)
 
     @route("/{job_id:str}", http_method=READ, operation_id="get_job")
-    async def read(job_id: str) -> Response[bytes]:
+    async def read(job_id: FromPath[str]) -> Response[bytes]:
         """Read a job."""
         return Response(await desk.store.get(job_id), media_type=JSON)
 
     @post("/{job_id:str}/cancel", operation_id="cancel_job", status_code=202)
-    async def cancel(job_id: str) -> Response[bytes]:
+    async def cancel(job_id: FromPath[str]) -> Response[bytes]:
         """Cancel a job."""
         if not await _cancel_queued(job_id) and not await desk.store.request_cancel(job_id):
             raise errors.JobAlreadyEnded
@@ -133,14 +134,14 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         return True
 
     @route("/{job_id:str}/events", http_method=READ, operation_id="stream_events")
-    async def events(job_id: str, request: AnyRequest) -> ASGIApp:
+    async def events(job_id: FromPath[str], request: AnyRequest) -> ASGIApp:
         """Stream a job's events."""
         state = await desk.store.state(job_id)
         last = requests.resume_point(request, state.last_event)
         return EventStream(desk.hub, desk.store, job_id, last, state)
 
     @route("/{job_id:str}/deliveries", http_method=READ, operation_id="list_deliveries")
-    async def deliveries(job_id: str) -> Response[bytes]:
+    async def deliveries(job_id: FromPath[str]) -> Response[bytes]:
         """List a job's callbacks with every attempt."""
         await desk.store.state(job_id)
         return Response(msgspec.json.encode({"items": await desk.outbox.of_job(job_id)}), media_type=JSON)

@@ -175,6 +175,7 @@ def _paths() -> Schema:
     types: Schema = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "object"}}}}
     health = {"200": _json(_ref("Health"), "Ready")}
     by_id = {"parameters": [_JOB_ID]}
+    unguarded: Schema = {"security": []}
     return {
         "/v1/jobs": {"post": submit, "get": listing},
         "/v1/jobs/{job_id}": {"get": _operation("get_job", "Read a job", {"200": _json(job, "The job")}, **by_id)},
@@ -186,8 +187,10 @@ def _paths() -> Schema:
             "get": _operation("list_deliveries", "List a job's callbacks", {"200": _json(deliveries, "All")}, **by_id)
         },
         "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
-        "/health/live": {"get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}})},
-        "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health)},
+        "/health/live": {
+            "get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
+        },
+        "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
     }
 
 

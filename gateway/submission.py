@@ -79,8 +79,6 @@ class Submission:
             return
         if objection := self._policy.objection(request.callback.url):
             raise errors.CallbackNotAllowed.at("#/callback/url", objection)
-        if not request.callback.events:
-            raise errors.InvalidRequest.at("#/callback/events", "must name at least one event, or be left out")
 
     def _targets(self, request: JobRequest, job_type: JobType) -> tuple[str, ...]:
         first = request.model or job_type.model or self._settings.default_model

@@ -65,7 +65,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where and on which events the caller wants to be called back."""
 
     url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    events: tuple[JobEvent, ...] = TERMINAL_EVENTS
+    events: Annotated[tuple[JobEvent, ...], msgspec.Meta(min_length=1)] = TERMINAL_EVENTS
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
