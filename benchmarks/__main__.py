@@ -141,6 +141,8 @@ def main() -> int:
     except* _FAILURES as group:
         print(f"benchmarks: {_reason(group)}", file=sys.stderr)
         sys.exit(1)
+    except* KeyboardInterrupt:
+        sys.exit(130)
     seconds = time.monotonic() - began
     missed = sum(row.met is False for section in report.values() for row in section.rows)
     aimed = sum(row.met is not None for section in report.values() for row in section.rows)
