@@ -24,7 +24,7 @@ class _Rules:
         words = lexicon.load("en")
         insults, demands = words["insults"], words["demands"]
         strong, weak = "|".join(insults["strong"]), "|".join(insults["weak"])
-        anyone, described = f"(?:{strong}|{weak})", rf"(?:{insults['adjectives']}\s+)*"
+        anyone, described = f"(?:{strong}|{weak})", rf"(?:{insults['adjectives']}\s+){{0,4}}"
         people = r"you(?:\s+(?:people|guys|lot|all))?"
         group = r"(?:bunch|pack|gang|load|group)\s+of\s+"
 
@@ -67,7 +67,7 @@ class _Rules:
             )
         ]
         self.demand = re.compile(
-            rf"^(?P<lead>(?:(?:so|and|then|now|just|also|or|but|please)\b,?\s*)*)(?P<verb>{demands['verbs']})\b(?!['’])(?!\s+{demands['not_before']}\b)",
+            rf"^(?P<lead>(?:(?:so|and|then|now|just|also|or|but|please)\b,?\s*){{0,4}})(?P<verb>{demands['verbs']})\b(?!['’])(?!\s+{demands['not_before']}\b)",
             re.IGNORECASE,
         )
         self.common = frozenset(words["shouting"]["common"].split())
@@ -96,7 +96,8 @@ _NOW = re.compile(
     r"\s+(?:right\s+now|asap|this\s+(?:instant|second|minute))(?=$|,)|(?<=(?:.me|.it|ack|und|der|unt|ion|ney|his|xed))\s+now$",
     re.IGNORECASE,
 )
-_ARTICLE = re.compile(r"\b(an?)\s+([A-Za-z])[A-Za-z]*", re.IGNORECASE)
+_ARTICLE = re.compile(r"\b(an?)\s+([A-Za-z]+)", re.IGNORECASE)
+_VOWEL = re.compile(r"(?!eu|one|once|uni[^n]|us[aeu]|ut[ei]|uk)[aeiou]|hour|honest", re.IGNORECASE)
 _FILLERS = re.compile(
     r"(?:and|or|but|so|then|you|just|the|a|an|your|seriously|really|hey|well|like|again|is|this|i|for|with|of|to|me|,|\s|-)*",
     re.IGNORECASE,
@@ -173,7 +174,7 @@ def _articles(text: str, before: str) -> str:
     def fit(match: re.Match[str]) -> str:
         if match.group().lower() in was:
             return match.group()
-        article = "an" if match[2].lower() in "aeio" else "a"
+        article = "an" if _VOWEL.match(match[2]) else "a"
         return (article.capitalize() if match[1][0].isupper() else article) + match.group()[len(match[1]) :]
 
     return _ARTICLE.sub(fit, text)

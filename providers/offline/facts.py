@@ -23,8 +23,8 @@ _QUOTED = re.compile(
     r'"[^"\n]{1,400}"|“[^“”\n]{1,400}”|「[^「」\n]{1,400}」|『[^『』\n]{1,400}』|«[^«»\n]{1,400}»'
     r"|(?<!\w)'[^'\n]{1,400}'(?![^\W가-힣])|‘[^‘’\n]{1,400}’(?![^\W가-힣])"
 )
-_TOKEN = re.compile(r"\S+")
-_TELLING = re.compile(rf"\d|[@#.]\w|://|{MARK}")
+_TELLING = re.compile(rf"(?<!\S)\S*?(?:\d|[@#.]\w|://|{MARK})\S*")
+"""A token that may be or hold a fact."""
 _WHOLE = re.compile(
     rf"[\w.+-]@\w|^[@#]\w|://|\bwww\.|{MARK}"
     r"|\w\.(?:com|net|org|edu|gov|io|ai|co|me|us|uk|eu|de|fr|jp|cn|kr|app|dev|shop|store|info|biz|tv|js"
@@ -54,9 +54,9 @@ def spans(text: str) -> list[Span]:
 
 def _between_quotes(text: str, start: int, end: int) -> list[Span]:
     found: list[Span] = []
-    for token in _TOKEN.finditer(text, start, end):
-        word, at = token.group(), token.start()
-        if not _TELLING.search(word) or lexicon.is_disguised_swear(word.strip(_EDGES)):
+    for token in _TELLING.finditer(text[start:end]):
+        word, at = token.group(), start + token.start()
+        if lexicon.is_disguised_swear(word.strip(_EDGES)):
             continue
         if _WHOLE.search(word):
             found += _trimmed(word, at)

@@ -8,7 +8,7 @@ from pathlib import Path
 from providers.offline.heat import Heat
 
 _WEIGHTS = {"decisive": 9, "strong": 3, "weak": 1}
-_LONGEST = 20_000
+_LONGEST = 5_000
 """Characters of a long inquiry that are looked at."""
 
 

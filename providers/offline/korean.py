@@ -11,7 +11,7 @@ from providers.offline.patterns import Entry, Rules
 _START, _STOP = r"(?<![가-힣])", r"(?![가-힣])"
 _LEAD = (
     r"(?:야,?\s+)?(?:(?:이|저|그|이런|저런|그런|요런|완전|진짜|순|아주)\s+)?"
-    r"(?:(?:뻔뻔한|더러운|무식한|멍청한|한심한|나쁜|미친|정신\s?나간|(?:양심|개념|싸가지)\s?없는)\s+)*"
+    r"(?:(?:뻔뻔한|더러운|무식한|멍청한|한심한|나쁜|미친|정신\s?나간|(?:양심|개념|싸가지)\s?없는)\s+){0,3}"
 )
 _PARTICLE = r"이|가|은|는|을|를|의|도|만|과|와|이랑|랑|한테서?|에게서?|에서|보고|때문에|이나|나|부터|까지|로|으로"
 _COPULA = (
@@ -51,7 +51,7 @@ def soften(core: str, *, question: bool) -> tuple[str, Heat]:
         text = _CLOSING.sub("", _OPENING.sub("", text))
         if _FILLERS.fullmatch(text):
             return "", Heat.HOT
-        if text.endswith("면"):  # what was threatened is gone; under which condition is not
+        if text.endswith("면") and not core.endswith("면"):  # what was threatened is gone; under which condition is not
             text += " 곤란합니다"
     text = register.polite(text, question=question)
     return text, Heat.HOT if hot else Heat.CURT if text != said else Heat.CALM

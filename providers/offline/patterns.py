@@ -4,6 +4,7 @@ Python's `re` tries the alternatives of a pattern one after another at every pla
 the first character at a place chooses the few that can fit; these are compiled when they are first needed.
 """
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -26,7 +27,7 @@ class Rules:
 
         Every entry must be able to start with some definite characters, and `flags` apply to all.
         """
-        self._after, self._flags = after, flags
+        self._after, self._flags, self._any_case = after, flags, bool(flags & re.IGNORECASE)
         self._puts: list[str] = []
         self._starting: dict[str, list[tuple[int, str]]] = {}
         for index, (find, put) in enumerate(entries):
@@ -34,7 +35,7 @@ class Rules:
             characters, empty = first_characters(find)
             if empty or characters & _ANY:
                 raise ValueError(f"pattern can start with anything: {find}")
-            for character in {c.lower() for c in characters} if flags & re.IGNORECASE else characters:
+            for character in {c.lower() for c in characters} if self._any_case else characters:
                 self._starting.setdefault(character, []).append((index, find))
         self._start = re.compile(f"{before}[{re.escape(''.join(self._starting))}]", flags)
         self._compiled: dict[str, re.Pattern[str]] = {}
@@ -60,7 +61,7 @@ class Rules:
         return "".join([*pieces, text[position:]]) if pieces else text
 
     def _at(self, character: str) -> re.Pattern[str]:
-        key = character.lower() if self._flags & re.IGNORECASE else character
+        key = character.lower() if self._any_case else character
         if key not in self._compiled:
             united = "|".join(f"(?P<r{index}>{find})" for index, find in self._starting[key])
             self._compiled[key] = re.compile(f"(?:{united}){self._after}", self._flags)
@@ -112,6 +113,7 @@ def _atom(pattern: str, at: int) -> tuple[frozenset[str], bool, int]:
     return _ANY if pattern[at] == "." else frozenset(pattern[at]), False, at + 1
 
 
+@functools.cache
 def _listed(inside: str) -> frozenset[str]:
     """The characters of a class, given what stands between its brackets."""
     if inside[0] == "^" or any(f"\\{c}" in inside for c in "wdSDW"):

@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from providers.offline import hangul, lexicon
 from providers.offline.facts import MARK
@@ -34,8 +35,9 @@ def polite(text: str, *, question: bool) -> str:
         asked = _request(text)
         if asked != text:
             return asked
-    for ending in _QUESTIONS if question or _WONDERING.search(text) else _STATEMENTS:
-        changed = ending(text)
+    endings = _ASKED if question or _WONDERING.search(text) else _STATED
+    for ending in endings.get(text[-1], ()):
+        changed = ending.apply(text)
         if changed is not None:
             return changed
     return text
@@ -79,8 +81,24 @@ def _request(text: str) -> str:
 Before = Callable[[str], bool]
 Change = str | Callable[[str, str], str]
 """What takes the place of the ending, or a function of what precedes it and the ending to the whole sentence."""
-Ending = Callable[[str], str | None]
-"""The changed sentence; `None`: it does not end so."""
+
+
+class Ending(NamedTuple):
+    """One ending of sentences."""
+
+    tails: tuple[str, ...]
+    before: Before
+    change: Change
+
+    def apply(self, text: str) -> str | None:
+        """The changed sentence; `None`: it does not end so."""
+        for tail in self.tails:
+            if text.endswith(tail):
+                head = text[: -len(tail)]
+                if self.before(head[-1:]):
+                    return head + self.change if isinstance(self.change, str) else self.change(head, tail)
+        return None
+
 
 _STEMS: dict[str, str] = dict(
     re.findall(
@@ -134,16 +152,7 @@ def _anything(character: str) -> bool:
 
 
 def _on(endings: str, before: Before, change: Change) -> Ending:
-    listed = endings.split("|")
-
-    def ending(text: str) -> str | None:
-        for tail in listed:
-            head = text.removesuffix(tail)
-            if len(head) < len(text) and before(head[-1:]):
-                return head + change if isinstance(change, str) else change(head, tail)
-        return None
-
-    return ending
+    return Ending(tuple(endings.split("|")), before, change)
 
 
 def _formal(head: str, _: str) -> str:
@@ -249,3 +258,15 @@ _STATEMENTS = (
     _on("와|가|해|돼|봐", _after(one_of="안못 "), _with_yo),
     _on("해|돼|려|져|켜|쳐|꺼|겨|워|와|써|커", _after_hangul, _with_yo),
 )
+
+
+def _by_last(endings: tuple[Ending, ...]) -> dict[str, list[Ending]]:
+    """The endings by their last syllable, in their order."""
+    found: dict[str, list[Ending]] = {}
+    for ending in endings:
+        for last in dict.fromkeys(tail[-1] for tail in ending.tails):
+            found.setdefault(last, []).append(ending)
+    return found
+
+
+_ASKED, _STATED = _by_last(_QUESTIONS), _by_last(_STATEMENTS)

@@ -13,13 +13,6 @@ from providers.offline.facts import Span, spans
 LONGEST = 2_000
 """Characters. A longer part is cut between words, so that no rule ever has to work on more."""
 
-_BOUNDARY = re.compile(
-    r"(?P<line>\n\s*)"
-    r"|(?P<wide>[。！？]+[」』”’）)]*\s*)"
-    r"|(?P<stop>(?<![.!?…])[.!?…]++)[\"'”’)\]」』]*+(?:\s+|(?=[가-힣])|$)"
-    r"|(?<=[가-힣])(?P<tail>(?:[ㅋㅎㅠㅜㅡ;~^]{2,}|~)[.!?]*\s+)"
-    r"|(?<=[가-힣])(?P<space>[ \t]+)"
-)
 _GAP = re.compile(r"\s+")
 _SPOKEN_ENDS = {
     "요": "세어아해데네나까예에군든가지래게돼워려져여줘봐와고걸",
@@ -37,6 +30,13 @@ _SPOKEN_ENDS = {
     "죠": "",
 }
 """Syllables that end a Korean sentence without punctuation, if one of these precedes; see also `_ends_spoken`."""
+_BOUNDARY = re.compile(
+    r"(?P<line>\n\s*)"
+    r"|(?P<wide>[。！？]+[」』”’）)]*\s*)"
+    r"|(?P<stop>(?<![.!?…])[.!?…]++)[\"'”’)\]」』]*+(?:\s+|(?=[가-힣])|$)"
+    r"|(?<=[가-힣])(?P<tail>(?:[ㅋㅎㅠㅜㅡ;~^]{2,}|~)[.!?]*\s+)"
+    rf"|(?<=[{''.join(_SPOKEN_ENDS)}해줘놔내마])(?P<space>[ \t]+)"
+)
 _DEMAND_END = re.compile(r"(?:[가-힣]해|[줘놔내라])$")
 _AFTER_DEMAND = re.compile(
     r"안\s?그러|아니면|안\s?하면|그리고|근데|그런데|이게|이거|왜|언제|내\s?돈|(?:제발|당장|빨리|진짜)\s+\S"

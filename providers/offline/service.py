@@ -18,6 +18,8 @@ PROVIDER = "offline"
 MODEL = "rules"
 _LARGE = 4_000
 """Characters from which on the work is done in a thread, so that others on the event loop do not wait for it."""
+_COLD = 20
+"""Answers at first that are made in a thread, whatever their length."""
 _DELTAS = 400
 """About how many deltas a long answer comes in; a short one comes word by word."""
 
@@ -32,6 +34,9 @@ class OfflineService:
 
     name = PROVIDER
 
+    def __init__(self) -> None:
+        self._answers = 0
+
     def capabilities(self, model: str) -> Capabilities:
         """Text only."""
         return text_only.CAPABILITIES
@@ -43,13 +48,14 @@ class OfflineService:
         images, tools, translation, and JSON in any other shape than that of an inquiry.
         """
         if ask.model != MODEL:
-            raise errors.ModelNotFound(
-                f"offline/{ask.model} does not exist; there is offline/{MODEL}", provider=PROVIDER
-            )
+            detail = f"There is no offline/{ask.model}, only offline/{MODEL}"
+            raise errors.ModelNotFound(detail, provider=PROVIDER)
         text_only.require(ask, PROVIDER)
         asked = [ask.system or "", *(p.text for m in ask.messages for p in m.parts if isinstance(p, Text))]
-        large = sum(map(len, asked)) + len(ask.subject.get("text") or "") > _LARGE
-        text = await asyncio.to_thread(_answer, ask) if large else _answer(ask)
+        # The first answers compile patterns as they come to need them: no work for the event loop either.
+        self._answers += 1
+        aside = self._answers <= _COLD or sum(map(len, asked)) > _LARGE
+        text = await asyncio.to_thread(_answer, ask) if aside else _answer(ask)
         usage = Usage(input_tokens=sum(map(tokens, asked)), output_tokens=tokens(text))
         return Answer(text=text, finish="stop", usage=usage, model=MODEL)
 
