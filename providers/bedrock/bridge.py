@@ -46,7 +46,10 @@ class Call:
             self._socket = None
 
     def abort(self) -> None:
-        """In the loop: wakes the thread if it waits for its socket, which is closed; does nothing to an ended call."""
+        """In the loop: wakes the thread if it waits for its socket, which is closed; does nothing to an ended call.
+
+        A connection that is only being opened is given up when it is open, before anything is sent.
+        """
         with self._lock:
             self.aborted = True
             sock, self._socket = self._socket, None

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from providers import errors
 from providers.gemini import mapping
-from providers.gemini.errors import translated
+from providers.gemini.errors import refused, translated
 from providers.gemini.mapping import PROVIDER
 from providers.gemini.transport import CURRENT, Exchange, session
 from providers.service import Answer, Ask, Capabilities, Delta
+from providers.sse import EventReader
 
 if TYPE_CHECKING:
     import aiohttp
@@ -45,7 +46,7 @@ class GeminiService:
         with translated(ask, exchange, self._secrets), _sending(exchange):
             response = await _requests(client).async_request("post", path, body)
         reader = mapping.AnswerReader(ask)
-        reader.read(response.body or "")
+        reader.read(mapping.decoded(response.body or ""))
         return reader.answer()
 
     async def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
@@ -56,19 +57,23 @@ class GeminiService:
         reader = mapping.AnswerReader(ask)
         try:
             with translated(ask, exchange, self._secrets), _sending(exchange):
-                chunks = await _requests(client).async_request_streamed("post", path, body)
-            while True:
+                # Returns once the response has begun, if with success. Its generator is left alone: see docs/decisions.
+                await _requests(client).async_request_streamed("post", path, body)
+            content, events = exchange.content(), EventReader()
+            ended = False
+            while not ended:
                 with translated(ask, exchange, self._secrets):
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
-                exchange.answering = True
-                if text := reader.read(chunk.body):
-                    yield Delta(text)
+                    chunk = await content.readany()
+                    ended = not chunk
+                    arrived = events.end() if ended else events.feed(chunk)
+                for event in arrived:
+                    response = mapping.decoded(event)
+                    if response.error is not None:
+                        raise refused(response.error, ask, self._secrets)
+                    if text := reader.read(response):
+                        yield Delta(text)
             yield reader.answer()
         finally:
-            # The SDK's generators and its response refer to each other in a cycle: closing the outermost one would
-            # close the connection only at some later garbage collection.
             exchange.close()
 
     async def aclose(self) -> None:
@@ -92,12 +97,13 @@ class GeminiService:
 
 
 def _requests(client: "Client") -> "BaseApiClient":
-    """What sends the SDK's requests. The typed methods above it take five times the CPU: see docs/decisions."""
+    """What sends the SDK's requests, below its typed methods: see docs/decisions."""
     return client._api_client
 
 
 def _make(http: "aiohttp.ClientSession") -> "Client":
     from google import genai
+    from google.auth.exceptions import GoogleAuthError
     from google.genai import types
 
     options = types.HttpOptions(
@@ -107,7 +113,7 @@ def _make(http: "aiohttp.ClientSession") -> "Client":
     )
     try:
         return genai.Client(http_options=options)
-    except ValueError as error:
+    except (ValueError, GoogleAuthError) as error:
         raise errors.AuthenticationFailed(
             "Gemini cannot be used without an API key: set GEMINI_API_KEY", provider=PROVIDER
         ) from error

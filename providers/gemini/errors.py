@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
@@ -11,9 +11,7 @@ from providers import errors, reason
 from providers.gemini.mapping import PROVIDER
 from providers.gemini.transport import Exchange
 from providers.service import Ask
-
-if TYPE_CHECKING:
-    from google.genai.errors import APIError
+from providers.sse import EventTooLong
 
 _TOO_LONG = re.compile(r"token count .*exceeds the maximum", re.IGNORECASE)
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
@@ -25,45 +23,49 @@ def translated(ask: Ask, exchange: Exchange, secrets: Iterable[str]) -> Iterator
 
     For the same reason some do without the SDK's own error as their cause.
     """
+    from google.auth.exceptions import GoogleAuthError
     from google.genai.errors import APIError
 
     try:
         yield
     except APIError as error:
-        raise _refused(error, ask, secrets) from None
+        document = error.details if isinstance(error.details, dict) else {}
+        raise refused({"code": error.code} | document.get("error", document), ask, secrets) from None
+    except GoogleAuthError as error:  # of Vertex, whose tokens have to be fetched
+        raise errors.AuthenticationFailed(f"Google gave no token: {type(error).__name__}", provider=PROVIDER) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise _unreached(error, exchange) from error
+        raise _broken(error, exchange) from error
+    except EventTooLong:
+        raise errors.MalformedAnswer("An event without an end", provider=PROVIDER) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # So the SDK fails at a request that it cannot build, and at an answer that is not what it expects.
-        cls = errors.BadRequest if exchange.connection is None else errors.MalformedAnswer
+        cls = errors.MalformedAnswer if exchange.connected else errors.BadRequest
         raise cls(f"The SDK failed with {type(error).__name__}", provider=PROVIDER) from None
 
 
-def _unreached(error: aiohttp.ClientError | OSError, exchange: Exchange) -> errors.ProviderError:
+def refused(status: dict[str, Any], ask: Ask, secrets: Iterable[str]) -> errors.ProviderError:
+    """The error that a `google.rpc.Status` means; it may lack any of its fields."""
+    code = status.get("code")
+    message = status.get("message")
+    said = message if isinstance(message, str) else ""
+    detail = reason.disclosable(said, ask, secrets) or ""
+    given = status.get("details")
+    details = [part for part in given if isinstance(part, dict)] if isinstance(given, list) else []
+    if code == 400 and any(part.get("reason") in _BAD_KEY for part in details):
+        return errors.AuthenticationFailed(detail, provider=PROVIDER)
+    if code == 400 and _TOO_LONG.search(said):
+        return errors.ContextTooLong(detail, provider=PROVIDER)
+    http_status = code if isinstance(code, int) else 500
+    return errors.from_status(http_status, detail, provider=PROVIDER, retry_after=_retry_after(details))
+
+
+def _broken(error: aiohttp.ClientError | OSError, exchange: Exchange) -> errors.ProviderError:
     if isinstance(error, aiohttp.ClientConnectorError):
         why = error.os_error.strerror or type(error.os_error).__name__
         return errors.ConnectionFailed(f"Cannot connect to {error.host}:{error.port}: {why}", provider=PROVIDER)
-    if isinstance(error, aiohttp.ClientPayloadError) or exchange.answering:
-        return errors.StreamInterrupted(provider=PROVIDER)
+    if exchange.response is not None:
+        return errors.StreamInterrupted(f"The connection broke: {type(error).__name__}", provider=PROVIDER)
     return errors.ConnectionFailed(f"No answer: {type(error).__name__}", provider=PROVIDER)
-
-
-def _refused(error: "APIError", ask: Ask, secrets: Iterable[str]) -> errors.ProviderError:
-    said = error.message if isinstance(error.message, str) else ""
-    detail = reason.disclosable(said, ask, secrets) or ""
-    details = _details(error.details)
-    if error.code == 400 and any(part.get("reason") in _BAD_KEY for part in details):
-        return errors.AuthenticationFailed(detail, provider=PROVIDER)
-    if error.code == 400 and _TOO_LONG.search(said):
-        return errors.ContextTooLong(detail, provider=PROVIDER)
-    return errors.from_status(error.code, detail, provider=PROVIDER, retry_after=_retry_after(details))
-
-
-def _details(document: Any) -> list[dict[str, Any]]:
-    """The details of a `google.rpc.Status`; empty if it has none."""
-    inner = document.get("error", document) if isinstance(document, dict) else {}
-    details = inner.get("details") if isinstance(inner, dict) else None
-    return [part for part in details if isinstance(part, dict)] if isinstance(details, list) else []
 
 
 def _retry_after(details: list[dict[str, Any]]) -> float | None:

@@ -147,7 +147,11 @@ class _UsageMetadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     thoughts_token_count: int = 0
 
 
-class _Response(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Response(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A whole answer, or one piece of a stream: what of it we read."""
+
+    error: dict[str, Any] | None = None
+    """In a stream only: a `google.rpc.Status`."""
     candidates: list[_Candidate] = []
     prompt_feedback: _PromptFeedback = _PromptFeedback()
     usage_metadata: _UsageMetadata | None = None
@@ -155,7 +159,15 @@ class _Response(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     response_id: str = ""
 
 
-_decoder = msgspec.json.Decoder(_Response)
+_decoder = msgspec.json.Decoder(Response)
+
+
+def decoded(document: bytes | str) -> Response:
+    """The response that is `document`. Raises `errors.MalformedAnswer`."""
+    try:
+        return _decoder.decode(document)
+    except msgspec.DecodeError:
+        raise errors.MalformedAnswer(provider=PROVIDER) from None
 
 
 class AnswerReader:
@@ -169,15 +181,11 @@ class AnswerReader:
         self._model = ask.model
         self._id = ""
 
-    def read(self, document: str) -> str:
+    def read(self, response: Response) -> str:
         """Takes in one response and returns its text, which may be empty.
 
-        Raises `errors.ContentFiltered` if the prompt was blocked, `errors.MalformedAnswer`.
+        Raises `errors.ContentFiltered` if the prompt was blocked.
         """
-        try:
-            response = _decoder.decode(document)
-        except msgspec.DecodeError:
-            raise errors.MalformedAnswer(provider=PROVIDER) from None
         if (blocked := response.prompt_feedback.block_reason) is not None:
             raise errors.ContentFiltered(f"Gemini blocked the prompt: {blocked}", provider=PROVIDER)
         self._model = response.model_version or self._model

@@ -18,8 +18,8 @@ from jobs.errors import ConfigurationError
 from providers import errors
 from providers.openai.errors import PROVIDER, from_client, from_response
 from providers.openai.mapping import Assembly, request_body
-from providers.openai.sse import EventReader, EventTooLong
 from providers.service import Answer, Ask, Capabilities, Delta
+from providers.sse import EventReader, EventTooLong
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _CONNECT_S: Final = 10.0

@@ -109,21 +109,6 @@ async def served(raw: Raw, aws: pytest.MonkeyPatch, tls: ssl.SSLContext | None =
         server.close()
 
 
-def response(status: int, body: bytes, **headers: str) -> bytes:
-    """An HTTP response."""
-    lines = [
-        f"HTTP/1.1 {status} X",
-        f"content-length: {len(body)}",
-        *(f"{n.replace('_', '-')}: {v}" for n, v in headers.items()),
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def refusal(status: int, code: str, message: str, **headers: str) -> bytes:
-    """An error as Amazon's services send it."""
-    return response(status, msgspec.json.encode({"message": message}), x_amzn_errortype=code, **headers)
-
-
 def chunked(*frames: bytes, ended: bool = True) -> bytes:
     """A streamed response."""
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.amazon.eventstream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -136,42 +121,6 @@ def event(kind: str, **fields: Any) -> bytes:
 
 
 TEXT = event("contentBlockDelta", contentBlockIndex=0, delta={"text": "네."})
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "message", "expected"),
-    [
-        (400, "ThrottlingException", "Rate exceeded", errors.RateLimited),
-        (429, "TooManyRequestsException", "Too many requests", errors.RateLimited),
-        (400, "ServiceQuotaExceededException", "Your request exceeds the quota.", errors.RateLimited),
-        (429, "ModelNotReadyException", "The model is not ready.", errors.Overloaded),
-        (424, "ModelErrorException", "The model failed.", errors.Unavailable),
-        (400, "ValidationException", "The provided model identifier is invalid.", errors.ModelNotFound),
-        (400, "ValidationException", "Malformed input request, please reformat.", errors.BadRequest),
-        (400, "ValidationException", "prompt is too long: 210000 tokens > 200000 maximum", errors.ContextTooLong),
-        (400, "ValidationException", "Input length and `max_tokens` exceed context limit: 9", errors.ContextTooLong),
-        (400, "ValidationException", "maxTokens exceeds the model's limit of 4096.", errors.BadRequest),
-        (400, "ValidationException", "Output blocked by content filtering policy", errors.ContentFiltered),
-        (403, "AccessDeniedException", "User is not authorized to perform this.", errors.PermissionDenied),
-        (403, "ExpiredTokenException", "The token is expired.", errors.AuthenticationFailed),
-        (403, "InvalidSignatureException", "Signature expired: 2026…", errors.AuthenticationFailed),
-        (400, "IncompleteSignature", "Authorization header requires …", errors.AuthenticationFailed),
-        (418, "BrandNewException", "Something else.", errors.BadRequest),
-        (502, "BrandNewException", "Something else.", errors.Unavailable),
-    ],
-)
-async def test_refusals(
-    aws: pytest.MonkeyPatch, status: int, code: str, message: str, expected: type[errors.ProviderError]
-) -> None:
-    raw = Raw(refusal(status, code, message))
-    async with served(raw, aws) as service:
-        with pytest.raises(errors.ProviderError) as whole:
-            await service.generate(ASK)
-        with pytest.raises(errors.ProviderError) as streamed:
-            await collect(service, ASK)
-
-    assert (type(whole.value), type(streamed.value)) == (expected, expected)
-    assert raw.requests == 2
 
 
 @pytest.mark.parametrize(
@@ -208,28 +157,6 @@ async def test_an_error_frame_without_a_type(aws: pytest.MonkeyPatch) -> None:
     async with served(Raw(chunked(TEXT, eventstream.frame(headers, b""))), aws) as service:
         with pytest.raises(errors.RateLimited, match="Slow down"):
             await collect(service, ASK)
-
-
-async def test_a_wait_is_passed_on(aws: pytest.MonkeyPatch) -> None:
-    raw = Raw(refusal(429, "ThrottlingException", "Too many requests", retry_after="4"))
-    async with served(raw, aws) as service:
-        with pytest.raises(errors.RateLimited) as caught:
-            await service.generate(ASK)
-
-    assert caught.value.retry_after == 4.0
-
-
-async def test_signed_headers_are_not_repeated(aws: pytest.MonkeyPatch) -> None:
-    aws.setenv("AWS_SESSION_TOKEN", "IQoJb3JpZ2luX2VjEJr-secret")
-    message = (
-        "The request signature we calculated does not match the signature you provided. The Canonical String for this "
-        "request should have been 'POST\n/model/x/converse\n\nx-amz-security-token:IQoJb3JpZ2luX2VjEJr-secret\n'"
-    )
-    async with served(Raw(refusal(403, "InvalidSignatureException", message)), aws) as service:
-        with pytest.raises(errors.AuthenticationFailed, match="InvalidSignatureException") as caught:
-            await service.generate(ASK)
-
-    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

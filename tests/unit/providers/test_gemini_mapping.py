@@ -25,7 +25,7 @@ def read(*documents: str) -> mapping.AnswerReader:
     """A reader that has read these responses."""
     reader = mapping.AnswerReader(ask("gemini-2.5-flash"))
     for document in documents:
-        reader.read(document)
+        reader.read(mapping.decoded(document))
     return reader
 
 
@@ -99,8 +99,8 @@ def test_thoughts_are_not_text() -> None:
     reader = mapping.AnswerReader(ask("gemini-2.5-flash"))
 
     texts = [
-        reader.read(chunk({"text": "고객이 화났다.", "thought": True}, {"text": "죄송"})),
-        reader.read(chunk({"text": "합니다."}, finish="STOP", usageMetadata={"promptTokenCount": 3})),
+        reader.read(mapping.decoded(chunk({"text": "고객이 화났다.", "thought": True}, {"text": "죄송"}))),
+        reader.read(mapping.decoded(chunk({"text": "합니다."}, finish="STOP", usageMetadata={"promptTokenCount": 3}))),
     ]
 
     assert texts == ["죄송", "합니다."]

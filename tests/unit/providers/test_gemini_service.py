@@ -128,7 +128,7 @@ async def test_refusals(
         (refusal(429, "RESOURCE_EXHAUSTED", "Slow down.", retry_info("2s")), errors.RateLimited),
         (refusal(500, "INTERNAL", "An internal error has occurred."), errors.Unavailable),
         (refusal(504, "DEADLINE_EXCEEDED", "Too late."), errors.TimedOut),
-        (b'{"error":{"message":"an error without a code"}}', errors.MalformedAnswer),
+        (b'{"error":{"message":"an error without a code"}}', errors.Unavailable),
         (b"[1]", errors.MalformedAnswer),
     ],
 )

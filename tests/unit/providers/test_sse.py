@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.openai import sse
-from providers.openai.sse import EventReader, EventTooLong
+from providers import sse
+from providers.sse import EventReader, EventTooLong
 
 STREAM = (
     ": 주석\r\n\r\n"
