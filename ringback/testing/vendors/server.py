@@ -143,9 +143,12 @@ class VendorServer(LoopbackServer):
                 self.received.append(received)
             try:
                 return await self._act(request, wire, call, received)
-            except (asyncio.CancelledError, ConnectionError):
+            except asyncio.CancelledError:
                 received.disconnected = not self.closing
                 raise
+            except ConnectionError:  # the same, noticed in writing; aiohttp would log it as an error of the server
+                received.disconnected = not self.closing
+                return _gone()
         return web.Response(status=404, text=f"no vendor answers POST {request.path}")
 
     async def _act(self, request: web.BaseRequest, wire: Wire, call: Call, received: Received) -> web.StreamResponse:
