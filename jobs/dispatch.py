@@ -10,7 +10,10 @@ from typing import Any
 import structlog
 from amqp.exceptions import ChannelError
 from celery import Celery
+from kombu import transport
 from kombu.entity import Queue
+from kombu.transport import redis as redis_transport
+from kombu.utils.uuid import uuid
 
 from jobs.job import Priority
 from jobs.settings import Settings
@@ -24,6 +27,26 @@ _UNSENT_LIMIT = 10_000
 _log = structlog.get_logger(__name__)
 
 
+class Channel(redis_transport.Channel):  # type: ignore[misc]  # kombu has no types
+    """Kombu's Redis channel makes a client object for every message that it puts or acknowledges; this one keeps it."""
+
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        # A channel that has lost its connections gets a new pool, and then the client must be of that one.
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()
+        return self._kept
+
+
+class Transport(redis_transport.Transport):  # type: ignore[misc]  # kombu has no types
+    """Kombu's Redis transport with that channel."""
+
+    Channel = Channel
+
+
 def _queues() -> list[Any]:
     make: Any = Queue
     return [make(name, routing_key=name) for name in QUEUES.values()]
@@ -32,6 +55,7 @@ def _queues() -> list[Any]:
 def celery_app(settings: Settings) -> Celery:
     """The Celery app with everything that gateway and workers must agree on; it has no tasks yet."""
     redis = settings.broker.startswith(("redis", "rediss", "sentinel"))
+    transport.TRANSPORT_ALIASES |= dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport")
     app = Celery("ringback", broker=settings.broker)
     app.conf.update(
         task_queues=_queues(),
@@ -81,12 +105,23 @@ class Dispatch:
             job_id, queue_name = hint
             try:
                 producer = producer or self._app.amqp.Producer(self._app.connection_for_write())
-                self._app.send_task(
-                    RUN_TASK, args=(job_id,), queue=queue_name, producer=producer, retry=False, ignore_result=True
-                )
+                self._publish(producer, job_id, queue_name)
             except Exception as error:  # noqa: BLE001  # whatever the transport raises, the sweeper hints again
                 producer = None
                 _log.warning("hint_not_sent", job_id=job_id, error=type(error).__name__)
+
+    def _publish(self, producer: Any, job_id: str, queue_name: str) -> None:
+        # What Celery's send_task comes to, without its routing, events and declarations: a third of the CPU.
+        message = self._app.amqp.as_task_v2(uuid(), RUN_TASK, args=(job_id,), ignore_result=True)
+        producer.publish(
+            message.body,
+            exchange="",
+            routing_key=queue_name,
+            headers=message.headers,
+            serializer="json",
+            delivery_mode="persistent",
+            **message.properties,
+        )
 
     def depth(self) -> int:
         """Hints that wait in the broker's queues, all priorities together. Blocks: call it in a thread.
