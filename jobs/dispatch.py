@@ -27,7 +27,7 @@ _UNSENT_LIMIT = 10_000
 _log = structlog.get_logger(__name__)
 
 
-class Channel(redis_transport.Channel):  # type: ignore[misc]  # kombu has no types
+class Channel(redis_transport.Channel):
     """Kombu's Redis channel makes a client object for every message that it puts or acknowledges; this one keeps it."""
 
     _kept: Any = None
@@ -41,7 +41,7 @@ class Channel(redis_transport.Channel):  # type: ignore[misc]  # kombu has no ty
         return self._kept
 
 
-class Transport(redis_transport.Transport):  # type: ignore[misc]  # kombu has no types
+class Transport(redis_transport.Transport):
     """Kombu's Redis transport with that channel."""
 
     Channel = Channel
