@@ -38,6 +38,7 @@ class _Rules:
         self.people: list[tuple[re.Pattern[str], str]] = [
             (re.compile(f"{_START}{find}{_STOP}", re.IGNORECASE), put)
             for find, put in (
+                (rf"i(?:['’]m|\s+am)\s+not\s+(?:an?\s+)?{described}{anyone}(?:\s*,)?(?:\s+and)?", ""),
                 # you (are) idiots: an attack, gone; you idiots sent: you sent
                 (
                     rf"(?:,\s*)?{people}(?:\s+are|['’]re)\s+(?:all\s+|just\s+|nothing\s+but\s+|such\s+)?(?:a\s+)?(?:{group})?{described}{anyone}",

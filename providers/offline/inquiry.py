@@ -12,6 +12,9 @@ _LONGEST = 5_000
 """Characters of a long inquiry that are looked at."""
 
 
+_AMOUNT = re.compile(r"[$€£₩]?\d[\d.,]*")
+
+
 class _Words:
     """The words that speak for one label."""
 
@@ -31,7 +34,7 @@ def _united(words: list[str]) -> re.Pattern[str]:
 def _pattern(word: str) -> str:
     if not word.isascii():
         return re.escape(word)
-    return rf"\b{re.escape(word[:-1])}\w*" if word.endswith("*") else rf"\b{re.escape(word)}\b"
+    return rf"(?<!\w){re.escape(word[:-1])}\w*" if word.endswith("*") else rf"(?<!\w){re.escape(word)}(?!\w)"
 
 
 @functools.cache
@@ -42,7 +45,8 @@ def _labels(kind: str) -> dict[str, _Words]:
 
 def category(text: str) -> str:
     """What `text` is about: delivery, refund, payment, product, account, service or other."""
-    scores = {label: words.score(text[:_LONGEST].lower()) for label, words in _labels("categories").items()}
+    told = _AMOUNT.sub("#", text[:_LONGEST].lower())
+    scores = {label: words.score(told) for label, words in _labels("categories").items()}
     best = max(scores, key=scores.__getitem__)
     return best if scores[best] else "other"
 

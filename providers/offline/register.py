@@ -22,13 +22,16 @@ _GIVE_ME = re.compile(r"(?<![가-힣])(?:줘라?|달라고(?:요)?|주라고?|�
 _HURRY_LAST = re.compile(r"\s(\S+)\s(빨리|얼른|즉시|어서|제발|좀)$")
 _DO_IT = re.compile(r"해\s?(?:라|라고|봐라?|놔라?)$|하라(?:고|니까|구)$")
 _IMPERATIVE = re.compile(r"(?<=[아어여워려켜쳐져꿔내])라고?$")
+_HURRIED = re.compile(r"(?<![가-힣])(?:빨리|즉시|얼른|어서)\s")
 _FORBID = re.compile(r"지\s?(?:좀\s)?(?:마라?|말라고|말아라|말아|마라고)$")
 _WONDERING = re.compile(r"(?<![가-힣])(?:왜|언제|어디서?|누가|어떻게|얼마나|몇\s[가-힣]+)\s(?!.*(?:지|고|면|서)$)")
-_ASKING = re.compile(r"(?<![가-힣])(?:왜|어째서|어떻게)(?![가-힣])|(?<![가-힣])안\s?[가-힣]{0,3}\s?줘$")
+_ASKING = re.compile(r"(?<![가-힣])(?:왜|어째서|어떻게)\s(?:\S+\s){0,3}\S+$|(?<![가-힣])안\s?[가-힣]{0,3}\s?줘$")
 
 
 def polite(text: str, *, question: bool) -> str:
     """A sentence in polite speech, if it is not; facts are masked. It ends in `?` where its ending now asks."""
+    if _HURRIED.search(text) and _demands().noun_done.search(text):
+        return f"{text[:-2]}해 주세요"
     if not text or text.endswith((*_POLITE, *_NO_ENDINGS)):
         return text
     if not question and not _ASKING.search(text):
@@ -52,6 +55,7 @@ class _Demands:
             rf"(?:(?P<urgent>{words['urgent']})\s+)?(?<![가-힣])(?P<noun>(?:[가-힣]{{2}}\s?)?(?:{words['nouns']}))"
             rf"(?P<particle>도|을|를|이나|나|은|는)?\s?(?:(?P<hurry>{words['urgent']}|좀|제발|다)\s+)?(?:{_DO})$"
         )
+        self.noun_done = re.compile(rf"(?<![가-힣])(?:{words['nouns']})해요$")
         self.bare = Rules(lexicon.entries("ko", "imperatives"), before=r"(?<![가-힣])", after=r"$")
 
 

@@ -82,6 +82,8 @@ def _sentence(text: str, inside: list[Span], *, shouted: bool) -> tuple[str, Hea
         softened, restored = core, masked.put_back(core) or body
     if not restored:
         return "\n" if "\n" in gap else "", heat
+    if korean_words and softened[-1:] != core[-1:]:
+        question = False  # what asked was an attack and is gone, or is another ending that has its own mark
     mark = _punctuation(end.strip(), softened, question=question, changed=softened != core, last=not gap)
     return restored + mark + gap, heat
 

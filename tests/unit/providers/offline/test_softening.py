@@ -116,6 +116,26 @@ def test_nothing_but_heat_leaves_one_neutral_sentence(text: str, left: str) -> N
         ('He said "fuck off" to me. Send the bill.', 'He said "fuck off" to me. Please send the bill.'),
         ("언제 와요?????", "언제 와요?"),
         ("주문이 안 왔어\n당장 보내", "주문이 안 왔습니다.\n빨리 보내 주세요."),
+        (
+            "아니 도대체 몇 번을 말해야 알아듣습니까? 주문한 거(주문번호 20261103-771) 당장 89,000원 환불해요!!",
+            "주문한 거(주문번호 20261103-771) 빨리 89,000원 환불해 주세요.",
+        ),
+        (
+            "전화 안 받으면 본사 찾아가서 뒤집어 엎을 거니까 알아서 해. 계약번호 C-5521-88",
+            "전화 안 받으면 곤란합니다. 계약번호 C-5521-88",
+        ),
+        (
+            "배송이 안 와요. 주문번호 771, 장난합니까? 오늘 안에 환불 안 해 주면 소비자원에 신고합니다.",
+            "배송이 안 와요. 주문번호 771. 오늘 안에 환불 안 해 주면 소비자원에 신고합니다.",
+        ),
+        (
+            "Are you people completely useless? Order #4471 arrived BROKEN again. I want my $129.90 back, idiots.",
+            "Order #4471 arrived broken again. I would like my $129.90 back.",
+        ),
+        (
+            "I am so pissed off. Come pick this crap up. I'm not an idiot, I read the manual.",
+            "I am upset. Come pick this product up. I read the manual.",
+        ),
     ],
 )
 def test_how_it_reads(text: str, soft: str) -> None:
@@ -135,9 +155,9 @@ _FACT = st.one_of(
 _ANGER = st.sampled_from(
     re.findall(
         r"\S+",
-        """씨발 개새끼야 야 이 도둑놈들아 당장 환불해 장난하냐? 존나 병신같은 미쳤냐 빡치네 죽여버린다 진짜 왜 안
-        와? 신고할 거다 해라 ㅡㅡ ㅋㅋ !!! fuck you idiots NOW the worst company ever piece of shit are you stupid? I'll kill
-        you give me refund!!! bastards , . ?""",
+        """씨발 개새끼야 야 이 도둑놈들아 당장 환불해 장난하냐? 존나 병신같은 미쳤냐 빡치네 죽여버린다 진짜 왜
+        안 와? 신고할 거다 해라 ㅡㅡ ㅋㅋ !!! fuck you idiots NOW the worst company ever piece of shit are you stupid?
+        I'll kill you give me refund!!! bastards , . ?""",
     )
 )
 _NAMES = st.sampled_from(["김철수", "홍길동", "갤럭시", "다이슨", "강남점", "SAMSUNG", "Marcus", "O'Brien", "Hamilton"])
