@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from gateway.app import Gateway
@@ -11,7 +12,7 @@ from prompts import registry
 
 @pytest.fixture
 async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """The app without its HTTP server."""
-    made = Gateway(settings, registry.load(None))
+    """The app without its HTTP server, open to all."""
+    made = Gateway(msgspec.structs.replace(settings, api_keys="off"), registry.load(None))
     yield made
     await made.aclose()
