@@ -5,7 +5,7 @@ breaks off in the middle starts again on the next target (once on the same one, 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, cast
 
@@ -13,6 +13,7 @@ import msgspec
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from jobs.errors import ProviderDisabled
 from jobs.model import split_model
 from providers import errors
 from providers.service import AIService, Answer, Ask, Delta
@@ -50,11 +51,18 @@ class AllTargetsFailed(errors.ProviderError):
 
     code = "all_targets_failed"
 
-    def __init__(self, failures: Sequence[tuple[str, errors.ProviderError]]) -> None:
+    def __init__(self, failures: Mapping[str, errors.ProviderError]) -> None:
         """`failures`: each target with its last error, in the order in which they were asked."""
-        said = "; ".join(f"{target}: {error.code}: {error.detail}" for target, error in failures)
-        super().__init__(f"Every target failed: {said}", provider=failures[-1][1].provider)
-        self.retryable = all(error.retryable for _, error in failures)
+        said = "; ".join(f"{target}: {error.code}: {error.detail}" for target, error in failures.items())
+        super().__init__(f"Every target failed: {said}", provider=list(failures.values())[-1].provider)
+        self.retryable = all(error.retryable for error in failures.values())
+
+
+class NotHere(errors.ProviderError):
+    """The provider is not configured on this worker."""
+
+    code = ProviderDisabled.code
+    answered = False
 
 
 class Services(Protocol):
@@ -83,13 +91,13 @@ def _worth_another_try(error: BaseException) -> bool:
 
 async def stream(
     services: Services, targets: Sequence[str], ask: Ask, limits: Limits
-) -> AsyncIterator[Delta | Restart | Asked | Answer]:
+) -> AsyncGenerator[Delta | Restart | Asked | Answer, None]:
     """The answer of the first target that gives one: deltas, then exactly one `Answer`.
 
-    `ask.model` is ignored: each target names its own. Raises the error of a single target as it is, else
+    `ask.model` is ignored: each target names its own. Raises the last error of a single target as it is, else
     `AllTargetsFailed`. Closing the iterator closes the connection to the vendor.
     """
-    failures: list[tuple[str, errors.ProviderError]] = []
+    failures: dict[str, errors.ProviderError] = {}
     restarts_left = 1
     queue = list(targets)
     while queue:
@@ -102,19 +110,23 @@ async def stream(
                     yield item
             return
         except errors.ProviderError as error:
-            failures.append((target, error))
+            failures[target] = error
             if text_sent and error.retryable and not queue and restarts_left:
                 restarts_left -= 1
                 queue.append(target)
             _log.warning("target_failed", target=target, code=error.code, mid_stream=text_sent, next=queue[:1])
             if queue:
                 yield Restart(error.code, queue[0]) if text_sent else Asked(queue[0])
-    raise failures[0][1] if len(targets) == 1 else AllTargetsFailed(failures)
+    raise failures[targets[0]] if len(targets) == 1 else AllTargetsFailed(failures)
 
 
 async def _from_one(services: Services, target: str, ask: Ask, limits: Limits) -> AsyncGenerator[Delta | Answer, None]:
     provider, model = split_model(target)
-    service = services.get(provider)
+    try:
+        service = services.get(provider)
+    except ProviderDisabled as error:
+        # The gateway that took the job has it; another target may still answer.
+        raise NotHere(error.detail, provider=provider) from error
     asked = msgspec.structs.replace(ask, model=model)
     async for attempt in AsyncRetrying(
         stop=stop_after_attempt(TRIES),
