@@ -23,14 +23,14 @@ class _Rules:
     def __init__(self) -> None:
         words = lexicon.load("en")
         insults, demands = words["insults"], words["demands"]
-        strong, weak = "|".join(insults["strong"]), "|".join(insults["weak"])
-        anyone, described = f"(?:{strong}|{weak})", rf"(?:{insults['adjectives']}\s+){{0,4}}"
+        strong, weak, charges = ("|".join(insults[kind]) for kind in ("strong", "weak", "charges"))
+        anyone, described = f"(?:{strong}|{weak}|{charges})", rf"(?:{insults['adjectives']}\s+){{0,4}}"
         people = r"you(?:\s+(?:people|guys|lot|all))?"
         group = r"(?:bunch|pack|gang|load|group)\s+of\s+"
 
         self.phrases = Rules(lexicon.entries("en", "rules"), before=_START, after=_STOP, flags=re.IGNORECASE)
         self.insulting = Rules(
-            [(find, "") for find in insults["strong"] + insults["weak"]],
+            [(find, "") for find in insults["strong"] + insults["weak"] + insults["charges"]],
             before=_START,
             after=_STOP,
             flags=re.IGNORECASE,
@@ -48,11 +48,11 @@ class _Rules:
                 (rf"you\s+{described}{anyone}(?=\s)", "you"),
                 # the agent was a complete moron: was unhelpful
                 (
-                    rf"(?P<be>am|is|are|was|were|be|been|being)\s+(?:all\s+|just\s+|such\s+)?(?:an?\s+)?(?:{group})?{described}{anyone}",
+                    rf"(?P<be>am|is|are|was|were|be|been|being)\s+(?:all\s+|just\s+|such\s+)?(?:an?\s+)?(?:{group})?{described}(?:{strong}|{weak})",
                     r"\g<be> unhelpful",
                 ),
                 (
-                    rf"(?P<be>am|is|are|was|were|be|been|being)\s+(?:\w+ly\s+)?(?:an?\s+)?{insults['adjectives']}\s+{anyone}",
+                    rf"(?P<be>am|is|are|was|were|be|been|being)\s+(?:\w+ly\s+)?(?:an?\s+)?{insults['adjectives']}\s+(?:{strong}|{weak})",
                     r"\g<be> unhelpful",
                 ),
                 (rf"(?:what\s+)?(?:an?\s+)?{group}{described}{anyone}", ""),
@@ -68,7 +68,8 @@ class _Rules:
             )
         ]
         self.demand = re.compile(
-            rf"^(?P<lead>(?:(?:so|and|then|now|just|also|or|but|please)\b,?\s*){{0,4}})(?P<verb>{demands['verbs']})\b(?!['’])(?!\s+{demands['not_before']}\b)",
+            rf"^(?P<lead>(?:(?:so|and|then|now|just|also|or|but|please)\b,?\s*){{0,4}})(?P<verb>(?:{demands['verbs']})\b(?!\s+{demands['not_before']}\b)"
+            rf"|(?:{demands['ambiguous']})(?=\s+(?:{demands['objects']}\b|{MARK})))(?!['’\w])",
             re.IGNORECASE,
         )
         self.common = frozenset(words["shouting"]["common"].split())
@@ -84,21 +85,22 @@ _POLITER = [
             r"\g<who> would like",
         ),
         (
-            rf"{_START}(?P<who>i|we)\s+(?:just\s+)?want(?=\s+(?:an?|the|my|our|to|full|some|compensation|{MARK}))",
-            r"\g<who> would like",
-        ),
-        (
             r"^you(?:['’]d\s+better|\s+(?:had\s+better|better|need\s+to|have\s+to|ought\s+to|must))\s+(?!be\b|not\b|have\b)",
             "please ",
         ),
     )
 ]
+_WANT = re.compile(
+    rf"{_START}(?P<who>i|we)\s+(?:just\s+)?want(?=\s+(?:an?|the|my|our|to|full|some|compensation|{MARK}))",
+    re.IGNORECASE,
+)
 _NOW = re.compile(
     r"\s+(?:right\s+now|asap|this\s+(?:instant|second|minute))(?=$|,)|(?<=(?:.me|.it|ack|und|der|unt|ion|ney|his|xed))\s+now$",
     re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"\b(an?)\s+([A-Za-z]+)", re.IGNORECASE)
 _VOWEL = re.compile(r"(?!eu|one|once|uni[^n]|us[aeu]|ut[ei]|uk)[aeiou]|hour|honest", re.IGNORECASE)
+_LAUGHTER = re.compile(r"(?<![A-Za-z0-9])(?:lo+l|lmf?ao+|rofl|(?:ha){2,6}h?|omg|smh)(?![A-Za-z0-9])", re.IGNORECASE)
 _FILLERS = re.compile(
     r"(?:and|or|but|so|then|you|just|the|a|an|your|seriously|really|hey|well|like|again|is|this|i|for|with|of|to|me|,|\s|-)*",
     re.IGNORECASE,
@@ -127,16 +129,16 @@ def soften(core: str, *, alone: bool, shouted: bool) -> tuple[str, Heat]:
     text = rules.phrases.apply(text)
     hot = text != quiet
     if hot:
-        text = _tidy(text)
+        text = _tidy(_LAUGHTER.sub("", text))
         if _FILLERS.fullmatch(text):
             return "", Heat.HOT
-    if alone:
-        text = _ask(text)
-    if text == core:
+    asked = _ask(text) if alone else text
+    if asked == core:
         return core, Heat.CALM
-    text = _tidy(_articles(text, core))
-    text = text[:1].upper() + text[1:] if core[:1].isupper() else text
-    return text, Heat.HOT if hot else Heat.CURT
+    curt = quiet != core or asked != _wish(text)
+    asked = _tidy(_articles(asked, core))
+    asked = asked[:1].upper() + asked[1:] if core[:1].isupper() else asked
+    return asked, Heat.HOT if hot else Heat.CURT if curt else Heat.CALM
 
 
 def _quiet(text: str, *, all_of_it: bool) -> str:
@@ -156,10 +158,16 @@ def _quiet(text: str, *, all_of_it: bool) -> str:
     return _WORD.sub(lower, text)
 
 
+def _wish(text: str) -> str:
+    """What someone wants, as what they would like; no more than a matter of tone."""
+    return _WANT.sub(r"\g<who> would like", text)
+
+
 def _ask(text: str) -> str:
     """Demands as requests."""
     for pattern, put in _POLITER:
         text = pattern.sub(put, text)
+    text = _wish(text)
     text = _NOW.sub(" as soon as possible", text)
     match = _rules().demand.search(text)
     if not match or "please" in match["lead"].lower():

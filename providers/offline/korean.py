@@ -46,7 +46,8 @@ def soften(core: str, *, question: bool) -> tuple[str, Heat]:
         text = rules.insults.sub(_person, unsworn)
     text = _tidy(rules.phrases.apply(_tidy(text)))
     hot = text != said
-    text = _tidy(rules.pronouns.sub(_addressee, rules.self.apply(text)))
+    own = rules.self.apply(text)
+    text = _tidy(rules.pronouns.sub(_addressee, own))
     if hot:
         text = _CLOSING.sub("", _OPENING.sub("", text))
         if _FILLERS.fullmatch(text):
@@ -54,7 +55,7 @@ def soften(core: str, *, question: bool) -> tuple[str, Heat]:
         if text.endswith("면") and not core.endswith("면"):  # what was threatened is gone; under which condition is not
             text += " 곤란합니다"
     text = register.polite(text, question=question)
-    return text, Heat.HOT if hot else Heat.CURT if text != said else Heat.CALM
+    return text, Heat.HOT if hot else Heat.CURT if text != own else Heat.CALM
 
 
 class _Rules:
@@ -96,7 +97,7 @@ def _predicates() -> Iterator[Entry]:
         for find in entry["plain"]:
             yield rf"{find}$", formal
         for find in entry["stem"]:
-            yield rf"{find}(?:습니다|ㅂ니다)", formal
+            yield rf"{find}습니다", formal
             yield rf"{find}(?=[네고지면거잖더게며]|니까)", put
         for find in entry["past"]:
             yield rf"{find}(?=[가-힣])", past

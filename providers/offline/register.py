@@ -23,6 +23,8 @@ _HURRY_LAST = re.compile(r"\s(\S+)\s(빨리|얼른|즉시|어서|제발|좀)$")
 _DO_IT = re.compile(r"해\s?(?:라|라고|봐라?|놔라?)$|하라(?:고|니까|구)$")
 _IMPERATIVE = re.compile(r"(?<=[아어여워려켜쳐져꿔내])라고?$")
 _HURRIED = re.compile(r"(?<![가-힣])(?:빨리|즉시|얼른|어서)\s")
+_LABELLED = re.compile(r"[^:：]{1,15}[:：]\s?\S+(?:\s\S+){0,2}$")
+"""받는 사람: 박은해"""
 _FORBID = re.compile(r"지\s?(?:좀\s)?(?:마라?|말라고|말아라|말아|마라고)$")
 _WONDERING = re.compile(r"(?<![가-힣])(?:왜|언제|어디서?|누가|어떻게|얼마나|몇\s[가-힣]+)\s(?!.*(?:지|고|면|서)$)")
 _ASKING = re.compile(r"(?<![가-힣])(?:왜|어째서|어떻게)\s(?:\S+\s){0,3}\S+$|(?<![가-힣])안\s?[가-힣]{0,3}\s?줘$")
@@ -32,7 +34,7 @@ def polite(text: str, *, question: bool) -> str:
     """A sentence in polite speech, if it is not; facts are masked. It ends in `?` where its ending now asks."""
     if _HURRIED.search(text) and _demands().noun_done.search(text):
         return f"{text[:-2]}해 주세요"
-    if not text or text.endswith((*_POLITE, *_NO_ENDINGS)):
+    if not text or text.endswith((*_POLITE, *_NO_ENDINGS)) or _LABELLED.match(text):
         return text
     if not question and not _ASKING.search(text):
         asked = _request(text)
