@@ -1,5 +1,7 @@
 """Runs a prompt's job: renders it, streams the model's answer into the log, checks the output, repairs it once."""
 
+from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -51,17 +53,18 @@ class Answering:
         value: dict[str, Any] = msgspec.json.decode(spec.input)
         job_type.validate(value)
         rendered = job_type.render(value)
-        limits = self._limits(spec.deadline)
-        answer = await self._stream(spec, value, rendered, limits, narrator, progress)
+        answer = await self._stream(spec, spec.targets, value, rendered, narrator, progress)
         try:
             progress.output = _checked(job_type, answer, value, progress)
             return
         except ReplyInvalid as invalid:
             reason = str(invalid)
             _log.info("reply_invalid", job_id=spec.id, type=spec.type, reason=reason)
+        # Whoever answered corrects it; those before it have failed already.
+        again = spec.targets[spec.targets.index(narrator.target) :]
         narrator.reset("output_invalid", narrator.target)
         repair = job_type.repair(rendered, answer.text, reason)
-        answer = await self._stream(spec, value, repair, limits, narrator, progress)
+        answer = await self._stream(spec, again, value, repair, narrator, progress)
         try:
             progress.output = _checked(job_type, answer, value, progress)
         except ReplyInvalid as invalid:
@@ -76,9 +79,9 @@ class Answering:
     async def _stream(
         self,
         spec: JobSpec,
+        asked: Sequence[str],
         value: dict[str, Any],
         rendered: Rendered,
-        limits: Limits,
         narrator: Narrator,
         progress: Progress,
     ) -> Answer:
@@ -91,20 +94,22 @@ class Answering:
             task=spec.type,
             subject=value,
         )
-        async for item in targets.stream(self._services, spec.targets, ask, limits):
-            match item:
-                case Delta(text):
-                    narrator.text(text)
-                case Restart(reason, target):
-                    narrator.reset(reason, target)
-                case Asked(target):
-                    narrator.ask(target)
-                case Answer():
-                    progress.usage += item.usage
-                    narrator.usage("answer", item.usage)
-                    if item.finish == "content_filter":
-                        raise provider_errors.ContentFiltered(provider=split_model(narrator.target)[0])
-                    return item
+        limits = self._limits(spec.deadline)
+        async with aclosing(targets.stream(self._services, asked, ask, limits)) as items:
+            async for item in items:
+                match item:
+                    case Delta(text):
+                        narrator.text(text)
+                    case Restart(reason, target):
+                        narrator.reset(reason, target)
+                    case Asked(target):
+                        narrator.ask(target)
+                    case Answer():
+                        progress.usage += item.usage
+                        narrator.usage("answer", item.usage)
+                        if item.finish == "content_filter":
+                            raise provider_errors.ContentFiltered(provider=split_model(narrator.target)[0])
+                        return item
         raise AssertionError("unreachable: targets.stream ends with an Answer or raises")
 
 
