@@ -27,10 +27,11 @@ class Narrator:
         self._store = store
         self._claim = claim
         self._last = claim.last_event
+        self._recorded = claim.target
         self._buffer: list[str | Event] = []
         self._wake = asyncio.Event()
+        self._closing = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
-        self._closing = False
 
     def text(self, delta: str) -> None:
         """More of the answer."""
@@ -66,7 +67,7 @@ class Narrator:
         assert self._writer is not None  # noqa: S101 - set on entry
         if isinstance(error, asyncio.CancelledError):
             self._writer.cancel()
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         try:
             await self._writer
@@ -81,22 +82,31 @@ class Narrator:
             await self._wake.wait()
             # The first text is written at once; later text waits until a little more has gathered.
             pause = written + COALESCE_S - loop.time()
-            if pause > 0 and not self._closing:
-                await asyncio.sleep(pause)
+            if pause > 0:
+                await self._gather(pause)
             self._wake.clear()
-            closing = self._closing
+            closing = self._closing.is_set()
             await self._write()
             written = loop.time()
             if closing:
                 return
 
+    async def _gather(self, pause: float) -> None:
+        """Waits so many seconds, or until nothing more will come."""
+        try:
+            async with asyncio.timeout(pause):
+                await self._closing.wait()
+        except TimeoutError:
+            return
+
     async def _write(self) -> None:
         buffer, self._buffer = self._buffer, []
-        batch = _coalesced(buffer)
-        if not batch:
+        batch, last, target = _coalesced(buffer), self._last, self.target
+        change = target if target != self._recorded else ""
+        if not batch and not change:
             return
-        last, target = self._last, self.target
-        self._last = await persist(lambda: self._store.append(self._claim, batch, last_event=last, target=target))
+        self._last = await persist(lambda: self._store.append(self._claim, batch, last_event=last, target=change))
+        self._recorded = target
 
 
 def _coalesced(buffer: Iterable[str | Event]) -> list[Event]:
