@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, Guard
 from gateway import requests
 from gateway.hub import Hub, Subscription
 from gateway.requests import READ, AnyRequest
-from gateway.streaming import EventStream
+from gateway.streaming import EventStream, cut_when_gone
 from gateway.submission import Submission
 from jobs import errors
 from jobs.dispatch import Dispatch
@@ -65,12 +65,14 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         with desk.hub.subscribe(job_id, 0, live=True) as subscription:
             accepted_id, job = await accept(spec, idempotency, watcher=desk.hub.gateway_id)
             if accepted_id == job_id:
-                return await _waited(subscription, job, wait_s)
+                with cut_when_gone(subscription, request.receive):
+                    return await _waited(subscription, job, wait_s)
         state = await desk.store.state(accepted_id)
         with desk.hub.subscribe(accepted_id, state.last_event, newest=state.last_event) as subscription:
             if state.status not in TERMINAL:
                 await desk.hub.watch(subscription)
-            return await _waited(subscription, job, 0 if state.status in TERMINAL else wait_s)
+            with cut_when_gone(subscription, request.receive):
+                return await _waited(subscription, job, 0 if state.status in TERMINAL else wait_s)
 
     async def accept(spec: JobSpec, idempotency: tuple[str, bytes] | None, *, watcher: str) -> tuple[str, bytes]:
         """The id and the JSON of the job that the request makes, or made when it came the first time."""
@@ -81,7 +83,7 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         return spec.id, msgspec.json.encode(view(spec, status="queued"))
 
     async def _waited(subscription: Subscription, job: bytes, wait_s: float) -> Response[bytes]:
-        """The answer once the job has ended, the time is up or the process drains.
+        """The answer once the job has ended, the time is up, the client has left or the process drains.
 
         The job is accepted: if the store fails now, the answer is `job`, as it was then, and no error.
         """

@@ -72,7 +72,7 @@ def litestars(request: Request[Any, Any, Any], error: HTTPException) -> Response
 
 def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A bug. The caller learns that it is ours, the log learns the rest."""
-    _log.error("unexpected_error", path=request.url.path, method=request.method, exc_info=error)
+    _log.error("unexpected_error", path=request.scope["path"], method=request.method, exc_info=error)
     return _response(
         500, errors.RingbackError.code, "Something went wrong inside Ringback; nothing is wrong with the request."
     )

@@ -1,6 +1,8 @@
 """A job's events as server-sent events: resumable on any gateway, kept alive, bounded for slow consumers."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
@@ -44,12 +46,8 @@ class EventStream:
             if only is not None:
                 await send({"type": "http.response.body", "body": only, "more_body": False})
                 return
-            gone = asyncio.create_task(_disconnect(receive))
-            gone.add_done_callback(lambda _: subscription.finish())
-            try:
+            with cut_when_gone(subscription, receive) as gone:
                 await self._pump(subscription, gone, send)
-            finally:
-                gone.cancel()
 
     async def _start(self, subscription: Subscription) -> bytes | None:
         """Starts to catch up before the answer does; a whole body if the events are gone but the job's end is known."""
@@ -84,6 +82,17 @@ class EventStream:
                     subscription.finish()
 
 
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+@contextmanager
+def cut_when_gone(subscription: Subscription, receive: Receive) -> Iterator[asyncio.Task[None]]:
+    """Ends the subscription when the client leaves, which is when the task given is done. The request was read."""
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        subscription.finish()
+
+    gone = asyncio.create_task(leave())
+    try:
+        yield gone
+    finally:
+        gone.cancel()

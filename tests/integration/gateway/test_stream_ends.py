@@ -122,6 +122,30 @@ async def test_clients_that_leave_leave_nothing_behind(gateways: Gateways, hand:
     await job.end()
 
 
+async def test_clients_that_wait_and_leave_leave_nothing_behind(gateways: Gateways, hand: Hand) -> None:
+    process = gateways.gateways[gateways.url]
+    body = {"type": "generate", "input": {"prompt": "x"}, "model": "fake/echo", "metadata": {"waiting": "and leaving"}}
+
+    async def leave() -> None:
+        timeout = aiohttp.ClientTimeout(total=1.0)
+        async with aiohttp.ClientSession(timeout=timeout, headers={"Prefer": "wait=60"}) as session:
+            with contextlib.suppress(TimeoutError):
+                await session.post(f"{gateways.url}/v1/jobs", json=body)
+
+    await asyncio.gather(*(leave() for _ in range(20)))
+    jobs = request(f"{gateways.url}/v1/jobs?metadata.waiting=and%20leaving&limit=50").json["items"]
+
+    async def unwatched() -> bool:
+        return not await hand.connection.redis.exists(*(keys.watchers(job["id"]) for job in jobs))
+
+    async def closed() -> bool:
+        return clients(process, gateways.url) == 0
+
+    assert [job["status"] for job in jobs] == ["queued"] * 20
+    await until(unwatched)
+    await until(closed)
+
+
 async def test_leaving_and_coming_back_at_once_loses_nothing(gateways: Gateways, hand: Hand) -> None:
     """The watch that the leaving stream gives up must not be the one that the coming stream needs."""
     job = await hand.start(gateways.url)
