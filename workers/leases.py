@@ -25,11 +25,13 @@ class Held:
         self.claim = claim
         self.stopped: Reason | None = None
         """Why its task was cancelled, if it was cancelled by us."""
+        self.ending = False
+        """Its outcome is being written: from then on the store decides, and only a drain still stops it."""
         self._task = task
 
     def stop(self, reason: Reason) -> None:
         """Cancels the run, once."""
-        if self.stopped is None:
+        if self.stopped is None and (reason == "drain" or not self.ending):
             self.stopped = reason
             self._task.cancel()
 
@@ -51,9 +53,11 @@ class Leases:
 
     @contextmanager
     def hold(self, claim: Claim) -> Iterator[Held]:
-        """Holds the job while the current task runs it."""
+        """Holds the job while the current task runs it; stops an earlier run of it, which has lost it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - always called from a task
+        if earlier := self._held.get(claim.spec.id):
+            earlier.stop("stale")
         held = self._held[claim.spec.id] = Held(claim, task)
         self._idle.clear()
         try:

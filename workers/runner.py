@@ -88,6 +88,7 @@ class Runner:
             except Exception:  # noqa: BLE001  # a bug must not make the job a poison pill: it fails, once
                 _log.exception("job_crashed")
                 error = errors.RingbackError("Something went wrong inside Ringback while it ran this job.")
+            held.ending = True
             await self._end(claim, status, narrator.target, progress, error)
 
     async def _stopped(self, held: Held) -> bool:

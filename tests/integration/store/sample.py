@@ -1,7 +1,9 @@
 """Jobs to store, claims on them, and shortcuts through time."""
 
+import asyncio
 import itertools
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +18,13 @@ from jobs.store.jobs import Claim, JobStore
 TARGETS = ("fake/one", "fake/two")
 EVERY_EVENT = Callback(url="https://orders.example/hook", events=tuple(JobEvent))
 _counter = itertools.count()
+
+
+async def until(condition: Callable[[], Awaitable[object]], *, timeout: float = 10.0) -> None:
+    """Waits until `condition()` is true. Raises `TimeoutError` after `timeout` seconds."""
+    async with asyncio.timeout(timeout):
+        while not await condition():  # noqa: ASYNC110 - what is awaited happens in the store
+            await asyncio.sleep(0.005)
 
 
 def now_ms() -> int:
