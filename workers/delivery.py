@@ -172,11 +172,11 @@ def _retry_after(value: str | None) -> float:
     """The seconds that a `Retry-After` header asks for; 0 if there is none or it cannot be read."""
     if value is None:
         return 0.0
-    if value.strip().isdigit():
+    if value.isascii() and value.strip().isdigit():
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
