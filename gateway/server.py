@@ -17,6 +17,8 @@ from jobs.settings import Settings
 
 STUCK_S = 30.0
 """A client that has read nothing for so long while something waits for it is cut off."""
+STUCK_WHILE_DRAINING_S = 2.0
+"""The same once the server is to stop, which would have to wait for that client."""
 HEAD_BYTES = 64 * 1024
 """So long may the request line and the headers be together, give or take what comes in one read."""
 _log = structlog.get_logger(__name__)
@@ -33,6 +35,7 @@ class Connection(HttpToolsProtocol):
     _head = 0
     _in_head = True
     _unread = 0
+    _patience_s: float | None = None
     _look: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -97,6 +100,14 @@ class Connection(HttpToolsProtocol):
         super().resume_writing()
         self._look_no_more()
 
+    def shutdown(self) -> None:
+        """The server is to stop: what is under way may end, but not wait long for the client."""
+        super().shutdown()
+        self._patience_s = STUCK_WHILE_DRAINING_S
+        if self._look is not None:
+            self._look_no_more()
+            self._look_later()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self._look_no_more()
@@ -104,7 +115,7 @@ class Connection(HttpToolsProtocol):
 
     def _look_later(self) -> None:
         self._unread = self.transport.get_write_buffer_size()
-        self._look = self.loop.call_later(STUCK_S, self._check)
+        self._look = self.loop.call_later(self._patience_s or STUCK_S, self._check)
 
     def _look_no_more(self) -> None:
         if self._look is not None:

@@ -259,6 +259,29 @@ async def test_sigterm_ends_streams_with_a_hint_and_they_go_on_elsewhere(gateway
     assert eventsource.ids(await eventsource.read(gateways.url + path, 1)) == [2, 3]
 
 
+async def test_a_client_that_does_not_read_does_not_hold_up_a_stop(gateways: Gateways, hand: Hand) -> None:
+    doomed = gateways.gateway()
+    process = gateways.gateways[doomed]
+    job = await hand.start(doomed)
+    silent = silent_client(doomed, f"/v1/jobs/{job.id}/events")
+
+    async def there() -> bool:
+        return clients(process, doomed) == 1
+
+    await until(there)
+    for _ in range(100):
+        await job.say("x" * 100_000)
+    log_before = len(process.log.read_text())
+    begun = time.monotonic()
+
+    assert await asyncio.to_thread(process.stop) == 0
+
+    assert time.monotonic() - begun < 15, "which is less than the 20 s that a request may take"
+    assert "Traceback" not in process.log.read_text()[log_before:]
+    silent.close()
+    await job.end()
+
+
 async def test_a_gateway_killed_in_mid_stream_costs_no_event(gateways: Gateways, hand: Hand) -> None:
     doomed = gateways.gateway()
     job = await hand.start(doomed)
