@@ -134,7 +134,11 @@ class Dispatch:
 
     def close(self) -> None:
         """Sends what is left, for a moment, and stops."""
-        self._unsent.put(None)
+        try:
+            self._unsent.put(None, timeout=2)
+        except queue.Full:
+            _log.warning("hints_dropped", count=self._unsent.qsize(), reason="broker too slow")
+            return
         self._thread.join(timeout=2)
 
 

@@ -1,0 +1,125 @@
+"""Hints through a real broker: never in the sender's way, and on their way again after an outage."""
+
+import base64
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from jobs import dispatch as dispatch_module
+from jobs.dispatch import QUEUES, RUN_TASK, Dispatch, celery_app
+from jobs.job import Priority
+from jobs.settings import Settings
+from tests.stack import Stack, eventually
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A broker of the test's own."""
+    stack = Stack(tmp_path, {})
+    yield stack
+    stack.close()
+
+
+@pytest.fixture
+def dispatch(stack: Stack) -> Iterator[Dispatch]:
+    made = Dispatch(celery_app(Settings(redis_url=stack.store_spec.url)))
+    yield made
+    made.close()
+
+
+def hints(stack: Stack, queue: str) -> list[object]:
+    """The arguments of the tasks in a queue, oldest first."""
+    with Redis.from_url(stack.store_spec.url) as redis:
+        rows = redis.lrange(queue, 0, -1)
+    messages = [json.loads(row) for row in reversed(rows)]
+    assert {message["headers"]["task"] for message in messages} <= {RUN_TASK}
+    return [json.loads(base64.b64decode(message["body"]))[0][0] for message in messages]
+
+
+def test_a_hint_goes_to_the_queue_of_its_priority(stack: Stack, dispatch: Dispatch) -> None:
+    for priority in QUEUES:
+        dispatch.send(f"job_{priority}", priority)
+    dispatch.send("job_second", "normal")
+    eventually(lambda: dispatch.depth() == 4)
+    assert hints(stack, QUEUES["high"]) == ["job_high"]
+    assert hints(stack, QUEUES["normal"]) == ["job_normal", "job_second"]
+    assert hints(stack, QUEUES["low"]) == ["job_low"]
+
+
+def test_empty_queues_have_no_depth(dispatch: Dispatch) -> None:
+    assert dispatch.depth() == 0
+
+
+@pytest.mark.parametrize("how", ["down", "hung"])
+def test_a_broker_that_is_away_is_in_nobodys_way(stack: Stack, dispatch: Dispatch, how: str) -> None:
+    dispatch.send("job_before", "normal")
+    eventually(lambda: dispatch.depth() == 1)
+    if how == "down":
+        stack.store.stop(signal.SIGKILL)
+    else:
+        stack.store.send(signal.SIGSTOP)
+    began = time.monotonic()
+    for n in range(1000):
+        dispatch.send(f"job_{n}", "normal")
+    assert time.monotonic() - began < 1
+    if how == "down":
+        stack.restart_store()
+    else:
+        stack.store.send(signal.SIGCONT)
+
+    def arrives() -> bool:
+        dispatch.send("job_after", "high")
+        return "job_after" in hints(stack, QUEUES["high"])
+
+    eventually(arrives)
+
+
+def test_more_hints_than_can_wait_are_dropped(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch_module, "_UNSENT_LIMIT", 5)
+    stack.store.send(signal.SIGSTOP)
+    dispatch = Dispatch(celery_app(Settings(redis_url=stack.store_spec.url)))
+    began = time.monotonic()
+    for n in range(100):
+        dispatch.send(f"job_{n}", "normal")
+    assert time.monotonic() - began < 1
+    dispatch.close()
+    assert time.monotonic() - began < 8
+    stack.store.send(signal.SIGCONT)
+    eventually(lambda: len(hints(stack, QUEUES["normal"])) >= 5)
+
+
+def test_closing_sends_what_is_left_and_does_not_wait_long(stack: Stack) -> None:
+    dispatch = Dispatch(celery_app(Settings(redis_url=stack.store_spec.url)))
+    for n in range(100):
+        dispatch.send(f"job_{n}", "normal")
+    dispatch.close()
+    assert len(hints(stack, QUEUES["normal"])) == 100
+    hung = Dispatch(celery_app(Settings(redis_url=stack.store_spec.url)))
+    stack.store.send(signal.SIGSTOP)
+    hung.send("job_x", "normal")
+    began = time.monotonic()
+    hung.close()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("priority", QUEUES)
+def test_every_priority_has_a_queue_that_workers_look_at(priority: Priority) -> None:
+    app = celery_app(Settings())
+    assert [queue.name for queue in app.conf.task_queues] == ["jobs.high", "jobs.normal", "jobs.low"]
+    assert QUEUES[priority] in {queue.name for queue in app.conf.task_queues}
+
+
+def test_the_app_has_no_results_and_takes_only_json() -> None:
+    conf = celery_app(Settings()).conf
+    assert conf.result_backend is None
+    assert conf.task_ignore_result
+    assert conf.accept_content == ["json"]
+    assert conf.broker_transport_options["socket_timeout"] == 5
+    amqp = celery_app(Settings(broker_url="amqp://guest@broker//")).conf
+    assert amqp.task_default_queue_type == "quorum"
+    assert amqp.broker_transport_options == {}
