@@ -5,13 +5,13 @@ breaks off in the middle starts again on the next target (once on the same one, 
 """
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, cast
 
 import msgspec
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from jobs.errors import ProviderDisabled
 from jobs.model import split_model
@@ -22,7 +22,8 @@ TRIES = 2
 """Attempts at one target before the first token."""
 RETRY_AFTER_LIMIT_S = 10.0
 """A target that asks for a longer pause than this is passed over."""
-_backoff = wait_random_exponential(multiplier=0.25, max=2.0)
+BACKOFF_S = 0.5
+"""Before the second attempt, at the most, unless the target asks for more."""
 _log = structlog.get_logger(__name__)
 
 
@@ -73,10 +74,9 @@ class Services(Protocol):
         ...
 
 
-def _pause(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
+def _pause(error: BaseException) -> float:
     asked = error.retry_after if isinstance(error, errors.ProviderError) else None
-    return max(_backoff(state), asked or 0.0)
+    return max(random.uniform(0.0, BACKOFF_S), asked or 0.0)  # noqa: S311 - jitter
 
 
 def _worth_another_try(error: BaseException) -> bool:
@@ -128,19 +128,7 @@ async def _from_one(services: Services, target: str, ask: Ask, limits: Limits) -
         # The gateway that took the job has it; another target may still answer.
         raise NotHere(error.detail, provider=provider) from error
     asked = msgspec.structs.replace(ask, model=model)
-    async for attempt in AsyncRetrying(
-        stop=stop_after_attempt(TRIES),
-        retry=retry_if_exception(_worth_another_try),
-        wait=_pause,
-        reraise=True,
-    ):
-        with attempt:
-            items = cast("AsyncGenerator[Delta | Answer, None]", service.stream(asked))
-            try:
-                first = await _next(items, limits.first_token_s, errors.FirstTokenTimeout, provider)
-            except BaseException:
-                await items.aclose()
-                raise
+    items, first = await _opened(service, asked, limits, provider)
     async with aclosing(items):
         item = first
         while True:
@@ -148,6 +136,23 @@ async def _from_one(services: Services, target: str, ask: Ask, limits: Limits) -
             if isinstance(item, Answer):
                 return
             item = await _next(items, limits.stall_s, errors.Stalled, provider)
+
+
+async def _opened(
+    service: AIService, ask: Ask, limits: Limits, provider: str
+) -> tuple[AsyncGenerator[Delta | Answer, None], Delta | Answer]:
+    """The stream and what came first, after as many attempts as are allowed and worth it."""
+    for attempt in range(1, TRIES + 1):
+        items = cast("AsyncGenerator[Delta | Answer, None]", service.stream(ask))
+        try:
+            return items, await _next(items, limits.first_token_s, errors.FirstTokenTimeout, provider)
+        except BaseException as error:
+            await items.aclose()
+            if attempt == TRIES or not _worth_another_try(error):
+                raise
+            pause = _pause(error)
+        await asyncio.sleep(pause)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 async def _next(

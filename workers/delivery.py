@@ -86,7 +86,9 @@ class Deliverer:
         attempt, pause = await self._attempt(due)
         status, next_s = _verdict(attempt, due.tries, pause)
         await persist(lambda: self._outbox.settle(due, attempt, status=status, next_s=next_s))
-        _log.info(
+        # What went well is told by the job's deliveries.
+        tell = _log.debug if status == "delivered" else _log.info
+        tell(
             "callback_attempt",
             delivery_id=due.id,
             job_id=due.job_id,

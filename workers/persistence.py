@@ -13,8 +13,8 @@ _log = structlog.get_logger(__name__)
 
 
 def _warn(state: RetryCallState) -> None:
-    if state.attempt_number in (1, 10, 100):
-        _log.warning("store_unavailable_retrying", attempt=state.attempt_number)
+    if state.attempt_number in (10, 100):
+        _log.warning("store_still_unavailable", attempt=state.attempt_number)
 
 
 async def persist(write: Callable[[], Awaitable[T]]) -> T:
@@ -23,6 +23,10 @@ async def persist(write: Callable[[], Awaitable[T]]) -> T:
     There is no limit: whoever else may claim the job meanwhile makes the fence stale, and that ends the waiting.
     Raises whatever `write` raises but `errors.StoreUnavailable`.
     """
+    try:
+        return await write()
+    except errors.StoreUnavailable:
+        _log.warning("store_unavailable_retrying")
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(errors.StoreUnavailable),
         wait=wait_random_exponential(multiplier=0.1, max=2.0),

@@ -96,7 +96,7 @@ def answer_text(item: object) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "_backoff", lambda state: 0.0)
+    monkeypatch.setattr(targets, "BACKOFF_S", 0.0)
 
 
 async def test_an_answer_is_passed_on_as_it_comes() -> None:
