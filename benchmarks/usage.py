@@ -18,6 +18,22 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def busy_s() -> float:
+    """CPU time that all processes of the machine have used so far, in seconds."""
+    try:
+        first = Path("/proc/stat").read_text(encoding="utf-8").split("\n", 1)[0]
+    except OSError:
+        return math.nan
+    user, nice, system, _, _, irq, softirq, steal = (int(field) for field in first.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICKS
+
+
+def ours_s() -> float:
+    """Of that, what this process and all that it started and that has ended since have used."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def resident(pid: int) -> tuple[float, float]:
     """Its resident memory, and its proportional share of that (shared pages divided among their users); MiB."""
     return _kib(_read(pid, "status"), "VmRSS") / _MIB, _kib(_read(pid, "smaps_rollup"), "Pss") / _MIB
