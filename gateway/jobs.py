@@ -61,44 +61,18 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         spec = desk.submission.specify(asked, job_id, owner=owner(request))
         idempotency = (scope, body) if scope else None
         if wait_s is None:
-            return _accepted(*await accept(spec, idempotency, watcher=""))
+            return _accepted(*await _accept(desk, spec, idempotency, watcher=""))
         with desk.hub.subscribe(job_id, 0, live=True) as subscription:
-            accepted_id, job = await accept(spec, idempotency, watcher=desk.hub.gateway_id)
+            accepted_id, job = await _accept(desk, spec, idempotency, watcher=desk.hub.gateway_id)
             if accepted_id == job_id:
                 with cut_when_gone(subscription, request.receive):
-                    return await _waited(subscription, job, wait_s)
+                    return await _waited(desk, subscription, job, wait_s)
         state = await desk.store.state(accepted_id)
         with desk.hub.subscribe(accepted_id, state.last_event, newest=state.last_event) as subscription:
             if state.status not in TERMINAL:
                 await desk.hub.watch(subscription)
             with cut_when_gone(subscription, request.receive):
-                return await _waited(subscription, job, 0 if state.status in TERMINAL else wait_s)
-
-    async def accept(spec: JobSpec, idempotency: tuple[str, bytes] | None, *, watcher: str) -> tuple[str, bytes]:
-        """The id and the JSON of the job that the request makes, or made when it came the first time."""
-        accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher)
-        if not accepted.created:
-            return accepted.job_id, await desk.store.get(accepted.job_id)
-        desk.dispatch.send(spec.id, spec.priority)
-        return spec.id, msgspec.json.encode(view(spec, status="queued"))
-
-    async def _waited(subscription: Subscription, job: bytes, wait_s: float) -> Response[bytes]:
-        """The answer once the job has ended, the time is up, the client has left or the process drains.
-
-        The job is accepted: if the store fails now, the answer is `job`, as it was then, and no error.
-        """
-        with contextlib.suppress(TimeoutError, errors.EventsGone, errors.StoreUnavailable):
-            async with asyncio.timeout(wait_s):
-                while not subscription.ended and not subscription.cut:
-                    await subscription.wait()
-                    subscription.take()
-                    if not subscription.live:
-                        await desk.hub.catch_up(subscription)
-        with contextlib.suppress(errors.StoreUnavailable):
-            job = await desk.store.get(subscription.job_id)
-        if _standing.decode(job).status not in TERMINAL:
-            return _accepted(subscription.job_id, job)
-        return Response(job, media_type=JSON, status_code=200, headers={"Preference-Applied": "wait"})
+                return await _waited(desk, subscription, job, 0 if state.status in TERMINAL else wait_s)
 
     @route("/", http_method=READ, operation_id="list_jobs")
     async def list_jobs(request: AnyRequest) -> Response[bytes]:
@@ -115,25 +89,9 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
     @post("/{job_id:str}/cancel", operation_id="cancel_job", status_code=202)
     async def cancel(job_id: FromPath[str]) -> Response[bytes]:
         """Cancel a job."""
-        if not await _cancel_queued(job_id) and not await desk.store.request_cancel(job_id):
+        if not await _cancel_queued(desk, job_id) and not await desk.store.request_cancel(job_id):
             raise errors.JobAlreadyEnded
         return Response(await desk.store.get(job_id), media_type=JSON, status_code=202)
-
-    async def _cancel_queued(job_id: str) -> bool:
-        """Ends the job if it has not been started. False: it has."""
-        state = await desk.store.state(job_id)
-        if state.status in TERMINAL:
-            raise errors.JobAlreadyEnded
-        spec = await desk.store.spec(job_id)
-        if state.status != "queued" or spec is None:
-            return False
-        job: Job = view(spec, status="cancelled", ended_ms=(now := int(time.time() * 1000)), attempt=state.attempt)
-        delivery = NewDelivery.of(job, JobEvent.CANCELLED, at_ms=now)
-        try:
-            await desk.store.end(state.fence, job, delivery=delivery, required="queued")
-        except errors.StaleFence:
-            return False
-        return True
 
     @route("/{job_id:str}/events", http_method=READ, operation_id="stream_events")
     async def events(job_id: FromPath[str], request: AnyRequest) -> ASGIApp:
@@ -156,6 +114,53 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
     # `options` first, or Litestar has its own already.
     handlers = [options, submit, list_jobs, read, cancel, events, deliveries]
     return Router("/v1/jobs", route_handlers=handlers, guards=guards)
+
+
+async def _accept(
+    desk: Desk, spec: JobSpec, idempotency: tuple[str, bytes] | None, *, watcher: str
+) -> tuple[str, bytes]:
+    """The id and the JSON of the job that the request makes, or made when it came the first time."""
+    accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher)
+    if not accepted.created:
+        return accepted.job_id, await desk.store.get(accepted.job_id)
+    desk.dispatch.send(spec.id, spec.priority)
+    return spec.id, msgspec.json.encode(view(spec, status="queued"))
+
+
+async def _waited(desk: Desk, subscription: Subscription, job: bytes, wait_s: float) -> Response[bytes]:
+    """The answer once the job has ended, the time is up, the client has left or the process drains.
+
+    The job is accepted: if the store fails now, the answer is `job`, as it was then, and no error.
+    """
+    with contextlib.suppress(TimeoutError, errors.EventsGone, errors.StoreUnavailable):
+        async with asyncio.timeout(wait_s):
+            while not subscription.ended and not subscription.cut:
+                await subscription.wait()
+                subscription.take()
+                if not subscription.live:
+                    await desk.hub.catch_up(subscription)
+    with contextlib.suppress(errors.StoreUnavailable):
+        job = await desk.store.get(subscription.job_id)
+    if _standing.decode(job).status not in TERMINAL:
+        return _accepted(subscription.job_id, job)
+    return Response(job, media_type=JSON, status_code=200, headers={"Preference-Applied": "wait"})
+
+
+async def _cancel_queued(desk: Desk, job_id: str) -> bool:
+    """Ends the job if it has not been started. False: it has."""
+    state = await desk.store.state(job_id)
+    if state.status in TERMINAL:
+        raise errors.JobAlreadyEnded
+    spec = await desk.store.spec(job_id)
+    if state.status != "queued" or spec is None:
+        return False
+    job: Job = view(spec, status="cancelled", ended_ms=(now := int(time.time() * 1000)), attempt=state.attempt)
+    delivery = NewDelivery.of(job, JobEvent.CANCELLED, at_ms=now)
+    try:
+        await desk.store.end(state.fence, job, delivery=delivery, required="queued")
+    except errors.StaleFence:
+        return False
+    return True
 
 
 def owner(request: AnyRequest) -> str:
