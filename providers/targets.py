@@ -16,6 +16,7 @@ import structlog
 from jobs.errors import ProviderDisabled
 from jobs.model import split_model
 from providers import errors
+from providers.patience import Patience
 from providers.service import AIService, Answer, Ask, Delta
 
 TRIES = 2
@@ -128,24 +129,24 @@ async def _from_one(services: Services, target: str, ask: Ask, limits: Limits) -
         # The gateway that took the job has it; another target may still answer.
         raise NotHere(error.detail, provider=provider) from error
     asked = msgspec.structs.replace(ask, model=model)
-    items, first = await _opened(service, asked, limits, provider)
-    async with aclosing(items):
-        item = first
-        while True:
-            yield item
-            if isinstance(item, Answer):
-                return
-            item = await _next(items, limits.stall_s, errors.Stalled, provider)
+    with Patience(provider) as patience:
+        items, item = await _opened(service, asked, limits, patience)
+        async with aclosing(items):
+            while True:
+                yield item
+                if isinstance(item, Answer):
+                    return
+                item = await patience.next_of(items, limits.stall_s, errors.Stalled)
 
 
 async def _opened(
-    service: AIService, ask: Ask, limits: Limits, provider: str
+    service: AIService, ask: Ask, limits: Limits, patience: Patience
 ) -> tuple[AsyncGenerator[Delta | Answer, None], Delta | Answer]:
     """The stream and what came first, after as many attempts as are allowed and worth it."""
     for attempt in range(1, TRIES + 1):
         items = cast("AsyncGenerator[Delta | Answer, None]", service.stream(ask))
         try:
-            return items, await _next(items, limits.first_token_s, errors.FirstTokenTimeout, provider)
+            return items, await patience.next_of(items, limits.first_token_s, errors.FirstTokenTimeout)
         except BaseException as error:
             await items.aclose()
             if attempt == TRIES or not _worth_another_try(error):
@@ -153,15 +154,3 @@ async def _opened(
             pause = _pause(error)
         await asyncio.sleep(pause)
     raise AssertionError("unreachable: the last attempt returns or raises")
-
-
-async def _next(
-    items: AsyncGenerator[Delta | Answer, None], limit: float, late: type[errors.ProviderError], provider: str
-) -> Delta | Answer:
-    try:
-        async with asyncio.timeout(limit):
-            return await anext(items)
-    except TimeoutError as error:
-        raise late(f"{(late.__doc__ or '').strip()} (limit {limit:g} s)", provider=provider) from error
-    except StopAsyncIteration as error:
-        raise errors.StreamInterrupted(provider=provider) from error
