@@ -42,9 +42,23 @@ class Channel(redis_transport.Channel):
 
 
 class Transport(redis_transport.Transport):
-    """Kombu's Redis transport with that channel."""
+    """Kombu's Redis transport with that channel.
+
+    Kombu takes `client`, where the address is, from a transport whose connection was lost, and then closes its channels
+    and acknowledges what still runs: without an address that ended the worker. So it is kept.
+    """
 
     Channel = Channel
+    _client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """The connection's settings."""
+        return self._client
+
+    @client.setter
+    def client(self, client: Any) -> None:
+        self._client = client or self._client
 
 
 def _queues() -> list[Any]:
