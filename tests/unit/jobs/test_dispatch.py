@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu.exceptions import OperationalError
 from redis import Redis
 
 from jobs import dispatch as dispatch_module
@@ -123,3 +124,13 @@ def test_the_app_has_no_results_and_takes_only_json() -> None:
     amqp = celery_app(Settings(broker_url="amqp://guest@broker//")).conf
     assert amqp.task_default_queue_type == "quorum"
     assert amqp.broker_transport_options == {}
+
+
+def test_a_lost_connection_is_tried_again_every_other_second(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    connection = celery_app(Settings(redis_url=f"unix://{tmp_path}/nothing")).connection_for_read()
+    with pytest.raises(OperationalError):
+        connection.ensure_connection(lambda _, pause: pauses.append(pause), 2)
+    assert len(pauses) == 2
+    assert max(pauses) <= 2
+    connection.close()
