@@ -20,6 +20,8 @@ from jobs.settings import Settings
 from prompts import registry
 from workers.runtime import Runtime
 
+THREADS = 8
+"""They hand jobs over to the runtime, which has `worker_slots`, and wait only while there is no free slot."""
 _log = structlog.get_logger(__name__)
 
 
@@ -27,7 +29,7 @@ def build(settings: Settings, runtime: Runtime, app: Celery) -> Celery:
     """The Celery app with the worker's tasks and configuration."""
     app.conf.update(
         worker_pool="threads",
-        worker_concurrency=settings.worker_slots,
+        worker_concurrency=THREADS,
         worker_prefetch_multiplier=1,
         worker_direct=True,
         worker_hijack_root_logger=False,

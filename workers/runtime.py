@@ -32,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Runtime:
-    """The worker's loop and the parts on it. Celery's threads hand jobs in with `run` and wait."""
+    """The worker's loop and the parts on it. Celery's threads hand jobs in with `run`."""
 
     def __init__(self, settings: Settings, prompts: Registry, dispatch: Dispatch, worker_id: str) -> None:
         """Raises `errors.ConfigurationError` if there is no usable signing secret."""
@@ -44,6 +44,8 @@ class Runtime:
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runtime", daemon=True)
         self._background: list[asyncio.Task[None]] = []
+        self._slots = threading.Semaphore(settings.worker_slots)
+        self._jobs: set[asyncio.Task[None]] = set()
         self._draining = False
 
     def start(self, send_probe: Callable[[], None]) -> None:
@@ -78,16 +80,42 @@ class Runtime:
             self._background.append(task)
 
     def run(self, job_id: str) -> None:
-        """Runs the job if there is anything to do for it; returns when this attempt is over. For Celery's threads."""
-        if not self._draining:
-            self._submit(self._runner.run(job_id)).result()
+        """Has the job run, if there is anything to do for it; returns as soon as it has a slot. For Celery's threads.
+
+        That keeps a message no longer than it is needed: who runs what is in the store, not in the broker.
+        """
+        while not self._slots.acquire(timeout=0.5):
+            if self._draining:
+                return
+        self._loop.call_soon_threadsafe(self._begin, job_id)
+
+    def _begin(self, job_id: str) -> None:
+        if self._draining:
+            self._slots.release()
+            return
+        task = self._loop.create_task(self._runner.run(job_id))
+        self._jobs.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        self._slots.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Its lease runs out, and then the job is tried again.
+            _log.error("attempt_crashed", exc_info=error)
 
     def drain(self) -> None:
         """Takes nothing more; within `drain_s` every job has ended or was handed back. Returns at once."""
         if not self._draining:
             self._draining = True
             _log.info("draining", running=len(self._leases), limit_s=self._settings.drain_s)
-            self._submit(self._leases.drain(self._settings.drain_s))
+            self._submit(self._drain())
+
+    async def _drain(self) -> None:
+        await self._leases.drain(self._settings.drain_s)
+        while self._jobs:  # those that were just being claimed
+            await asyncio.wait(self._jobs, timeout=0.05)
+            await self._leases.drain(0)
 
     def close(self) -> None:
         """Finishes deliveries under way, closes everything and stops the loop."""
@@ -97,7 +125,7 @@ class Runtime:
         self._thread.join()
 
     async def _close(self) -> None:
-        await self._leases.drain(self._settings.drain_s)
+        await self._drain()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
