@@ -148,7 +148,9 @@ async def test_a_job_that_is_gone_cannot_be_ended(store: JobStore, connection: C
     assert not await connection.redis.exists(keys.job(claim.spec.id))
 
 
-@pytest.mark.parametrize("asked", [*([e] for e in TERMINAL_EVENTS), [JobEvent.STARTED], []])
+@pytest.mark.parametrize(
+    "asked", [*([e] for e in TERMINAL_EVENTS), [JobEvent.STARTED], [JobEvent.STARTED, JobEvent.FAILED]]
+)
 async def test_only_the_events_that_were_asked_for_are_called_back(
     store: JobStore, outbox: Outbox, asked: list[JobEvent]
 ) -> None:

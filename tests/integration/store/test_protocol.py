@@ -387,7 +387,7 @@ def test_no_order_of_calls_breaks_the_protocol(settings: Settings) -> None:
     run_state_machine_as_test(
         OnThisStore,
         settings=hypothesis.settings(
-            max_examples=60,
+            max_examples=50,
             stateful_step_count=50,
             deadline=None,
             report_multiple_bugs=False,
