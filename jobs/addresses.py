@@ -3,6 +3,7 @@
 The lists follow the IANA special-purpose registries; IPv6 is allowed only within global unicast.
 """
 
+import functools
 import re
 import unicodedata
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -79,6 +80,7 @@ class AddressPolicy(msgspec.Struct, frozen=True):
         except UnicodeError:
             return False
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019  # a process has one policy or two, and calls few URLs many times
     def objection(self, url: str) -> str | None:
         """Why `url` cannot be called, as far as can be told without resolving its name; `None` if nothing speaks
         against it."""
