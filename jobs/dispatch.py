@@ -99,6 +99,8 @@ def celery_app(settings: Settings) -> Celery:
             "socket_connect_timeout": 2,
             "socket_keepalive": not settings.broker.startswith("redis+socket"),
             "queue_order_strategy": "priority",
+            # The broker need not keep what a worker has taken: a hint that dies with it is sent again by the sweeper.
+            "ack_emulation": False,
         }
         if redis
         else {},
