@@ -22,10 +22,15 @@ class Floor(Stack):
         self.redis = Redis.from_url(self.store_spec.url)
         self._workers: list[Process] = []
 
-    def start_worker(self, **env: str) -> Process:
-        """A worker that consumes already. Those before it must be gone, or have been waited for."""
+    def begin_worker(self, **env: str) -> Process:
+        """A worker that will soon consume."""
         process = self.worker(**env)
         self._workers.append(process)
+        return process
+
+    def start_worker(self, **env: str) -> Process:
+        """A worker that consumes already."""
+        process = self.begin_worker(**env)
         self.wait_workers(sum(worker.exit_code is None for worker in self._workers))
         return process
 
