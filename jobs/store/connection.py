@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import hiredis
 import msgspec
 from redis import exceptions
 from redis.asyncio import Redis
@@ -85,9 +86,27 @@ class Connection:
         source, sha = _script(script)
         async with self.bounded():
             try:
-                return await self.redis.evalsha(sha, 1, key, *args)
+                return await self._evalsha(sha, key, args)
             except exceptions.NoScriptError:
                 return await self.redis.eval(source, 1, key, *args)
+
+    async def _evalsha(self, sha: str, key: str, args: tuple[Any, ...]) -> Any:
+        """What `redis.evalsha` comes to, with the command packed in C: half the CPU of what every step does."""
+        packed = hiredis.pack_command(("EVALSHA", sha, 1, key, *args))
+        pool = self.redis.connection_pool
+        for fresh in (False, True):
+            connection = await pool.get_connection()
+            try:
+                await connection.send_packed_command(packed)
+                return await connection.read_response()
+            except exceptions.ConnectionError:
+                # The server may have restarted since the connection was last used.
+                if fresh:
+                    raise
+                await connection.disconnect()
+            finally:
+                await pool.release(connection)
+        raise AssertionError("unreachable: the second attempt returns or raises")
 
     async def run_many(self, script: str, calls: Iterable[Call]) -> list[Any]:
         """Runs one script many times in one round trip. Raises `errors.StoreUnavailable`."""
