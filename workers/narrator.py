@@ -55,6 +55,11 @@ class Narrator:
         self._buffer.append(event.make("usage", stage=stage, model=self.target, **msgspec.structs.asdict(usage)))
         self._wake.set()
 
+    def rest(self) -> list[Event]:
+        """Takes what has not been written yet, for whoever ends the job to write along with the end."""
+        buffer, self._buffer = self._buffer, []
+        return _coalesced(buffer)
+
     async def __aenter__(self) -> "Narrator":
         """Starts writing."""
         self._writer = asyncio.create_task(self._write_all())
@@ -100,8 +105,7 @@ class Narrator:
             return
 
     async def _write(self) -> None:
-        buffer, self._buffer = self._buffer, []
-        batch, last, target = _coalesced(buffer), self._last, self.target
+        batch, last, target = self.rest(), self._last, self.target
         change = target if target != self._recorded else ""
         if not batch and not change:
             return

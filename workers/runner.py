@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from structlog.contextvars import bound_contextvars
 
 from jobs import errors
 from jobs.dispatch import Dispatch
+from jobs.event import Event
 from jobs.job import JobError, JobEvent, TerminalStatus, terminal_event
 from jobs.settings import Settings
 from jobs.store.deliveries import Due, NewDelivery
@@ -67,12 +69,14 @@ class Runner:
         total_s = claim.spec.deadline.total_s or self._timeouts.total_s
         status: TerminalStatus = "failed"
         error: errors.RingbackError | None = None
+        rest: list[Event] = []
         with self._leases.hold(claim) as held:
             try:
                 if claim.attempt == 1:
                     await self._announce_start(claim)
                 async with asyncio.timeout(total_s), narrator:
                     await self._answering.run(claim.spec, narrator, progress)
+                    rest = narrator.rest()
                 status = "succeeded"
             except errors.StaleFence:
                 _log.warning("job_taken_over")
@@ -89,7 +93,7 @@ class Runner:
                 _log.exception("job_crashed")
                 error = errors.RingbackError("Something went wrong inside Ringback while it ran this job.")
             held.ending = True
-            await self._end(claim, status, narrator.target, progress, error)
+            await self._end(claim, status, narrator.target, progress, error, rest)
 
     async def _stopped(self, held: Held) -> bool:
         """Settles a run that was cancelled. True: the caller wanted it, the job must end as cancelled."""
@@ -126,6 +130,7 @@ class Runner:
         target: str,
         progress: Progress,
         error: errors.RingbackError | None = None,
+        rest: Sequence[Event] = (),
     ) -> None:
         ended_ms = _now_ms()
         fields: dict[str, Any] = {
@@ -141,7 +146,9 @@ class Runner:
         delivery = NewDelivery.of(job, terminal_event(status), at_ms=ended_ms)
         try:
             last = await persist(
-                lambda: self._store.end(claim.fence, job, delivery=delivery, deliver_after_s=ATTEMPT_LEASE_S)
+                lambda: self._store.end(
+                    claim.fence, job, delivery=delivery, deliver_after_s=ATTEMPT_LEASE_S, events=rest
+                )
             )
         except (errors.StaleFence, errors.JobAlreadyEnded) as refused:
             _log.warning("end_refused", code=refused.code)

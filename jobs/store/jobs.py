@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -210,9 +210,11 @@ class JobStore:
         delivery: NewDelivery | None = None,
         deliver_after_s: float = 0.0,
         required: Literal["", "queued"] = "",
+        events: Sequence[Event] = (),
     ) -> int:
         """Ends a job in `job.status` with its terminal event and callback, all or nothing; the terminal event's id.
 
+        `events` are appended right before the terminal one.
         `deliver_after_s`: seconds for which the caller keeps the delivery to itself. Repeating the call is harmless.
         Raises `errors.StaleFence` if another holds the job, or it is not in the `required` state;
         `errors.JobAlreadyEnded`; `errors.StoreUnavailable`.
@@ -231,6 +233,8 @@ class JobStore:
             _ms(self._settings.event_retention_s),
             *self._kept_in_indexes(int(time.time() * 1000)),
             _ms(deliver_after_s),
+            len(events),
+            *(part for event in events for part in (event.name, event.data)),
             *(delivery.stored() if delivery else ("",)),
         )
         if reply[0] == b"stale":

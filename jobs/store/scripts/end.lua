@@ -1,10 +1,13 @@
 -- Ends a job: terminal state, terminal event and the callback's outbox entry, all or nothing, once. KEYS[1]: the job.
 -- ARGV: id, fence, status it must have or '', terminal status, the Job as JSON, event name,
 --       job retention ms, event retention ms, oldest id kept in indexes, index ms,
---       ms from now until the sweeper may deliver, delivery id or '', delivery field, value, …
+--       ms from now until the sweeper may deliver, number of events before the last, name, data, …,
+--       delivery id or '', delivery field, value, …
 -- Returns {'ok', id of the terminal event}, {'stale'} or {'ended'}.
 local id, fence, required, status, final, event = unpack(ARGV, 1, 6)
-local job_ms, event_ms, oldest, index_ms, due_ms, delivery = unpack(ARGV, 7, 12)
+local job_ms, event_ms, oldest, index_ms, due_ms, before = unpack(ARGV, 7, 12)
+local at = 13 + 2 * before
+local delivery = ARGV[at]
 local job = KEYS[1]
 local current, held, events = unpack(redis.call('HMGET', job, 'status', 'fence', 'events'))
 if not current then return {'ended'} end
@@ -17,7 +20,11 @@ if held ~= fence or (required ~= '' and current ~= required) then return {'stale
 
 set_status(id, current, status)
 trim(tag .. ':index:status:' .. status, oldest, index_ms)
-local n = append(id, {event, final})
+local log = {}
+for i = 13, at - 1 do log[i - 12] = ARGV[i] end
+log[#log + 1] = event
+log[#log + 1] = final
+local n = append(id, log)
 redis.call('HSET', job, 'final', final)
 redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel')
 redis.call('ZREM', tag .. ':pending', id)
@@ -26,7 +33,7 @@ redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
 redis.call('DEL', tag .. ':watch:' .. id)
 if delivery ~= '' then
   local fields = {}
-  for i = 13, #ARGV do fields[i - 12] = ARGV[i] end
+  for i = at + 1, #ARGV do fields[i - at] = ARGV[i] end
   enqueue_delivery(id, delivery, now_ms() + due_ms, fields)
   redis.call('HSET', tag .. ':delivery:' .. delivery, 'sequence', n)
 end

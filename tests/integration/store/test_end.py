@@ -12,6 +12,7 @@ from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
+from jobs.store.events import EventLog
 from jobs.store.jobs import JobStore
 from tests.integration.store.sample import (
     EVERY_EVENT,
@@ -223,3 +224,11 @@ async def test_nothing_of_a_job_stays_for_ever(connection: Connection, settings:
     everything = [key.decode() async for key in connection.redis.scan_iter()]
     assert everything
     assert {key for key in everything if await seconds_left(connection, key) is None} == set()
+
+
+async def test_what_was_not_told_yet_goes_right_before_the_end(store: JobStore, log: EventLog) -> None:
+    claim = await running(store)
+    rest = [event.text_delta("나머지"), event.make("usage", stage="answer")]
+    last = await store.end(claim.fence, ended(claim), events=rest)
+    assert await store.end(claim.fence, ended(claim), events=rest) == last
+    assert [e.name for e in await log.read(claim.spec.id, 1)] == ["text.delta", "usage", "job.succeeded"]

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_network
 from typing import Any, Literal
 from urllib.parse import quote_plus
@@ -13,6 +13,7 @@ import pytest
 from jobs import errors
 from jobs.addresses import AddressPolicy
 from jobs.dispatch import Dispatch
+from jobs.event import Event
 from jobs.job import Callback, Deadline, Job, JobEvent, Priority
 from jobs.settings import Settings
 from jobs.store.connection import Connection
@@ -53,9 +54,10 @@ class SlowToHear(JobStore):
         delivery: NewDelivery | None = None,
         deliver_after_s: float = 0.0,
         required: Literal["", "queued"] = "",
+        events: Sequence[Event] = (),
     ) -> int:
         last = await super().end(
-            claim_fence, job, delivery=delivery, deliver_after_s=deliver_after_s, required=required
+            claim_fence, job, delivery=delivery, deliver_after_s=deliver_after_s, required=required, events=events
         )
         await asyncio.sleep(0.2)
         return last
