@@ -2,6 +2,7 @@
 
 import signal
 import time
+from datetime import datetime
 from typing import Any
 
 from jobs import ids
@@ -96,13 +97,17 @@ def test_two_workers_share_the_load(floor: Floor, vendor_server: VendorServer) -
     assert all(floor.ended(job_id)["status"] in ("cancelled", "succeeded") for job_id in jobs)
 
 
-def test_high_priority_overtakes_what_waits_in_the_queue(floor: Floor) -> None:
+def test_high_priority_overtakes_what_waits_in_the_queue(floor: Floor, vendor_server: VendorServer) -> None:
     floor.start_worker(RINGBACK_WORKER_SLOTS="1")
-    blocker = floor.submit("fake/x?text=a+b&delta_ms=1000")
-    eventually(lambda: floor.job(blocker)["status"] == "running")
+    vendor_server.script(Script(fault="hang"))
+    blocker = floor.submit("openai/gpt-4o")
+    eventually(lambda: vendor_server.received)
     low = [floor.submit("fake/x?text=ja", priority="low") for _ in range(24)]
-    high = floor.ended(floor.submit("fake/x?text=ja", priority="high"))
-    overtaken = [job for job in map(floor.ended, low) if job["started_at"] > high["started_at"]]
+    urgent = floor.submit("fake/x?text=ja", priority="high")
+    eventually(lambda: floor.redis.llen(QUEUES["high"]) == 1 and floor.redis.llen(QUEUES["low"]) >= 12)
+    floor.cancel(blocker)
+    started = datetime.fromisoformat(floor.ended(urgent)["started_at"])
+    overtaken = [job for job in map(floor.ended, low) if datetime.fromisoformat(job["started_at"]) > started]
     assert len(overtaken) >= 12
 
 
