@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import random
 import re
 import signal
 import time
@@ -117,6 +118,32 @@ async def test_answers_that_come_late_are_not_taken_for_other_calls_answers(
         connection.timeout = 5.0
         found = await asyncio.gather(*(connection.redis.get(f"k{n}") for n in range(50)))
         assert found == [str(n).encode() for n in range(50)]
+
+
+async def test_calls_that_are_given_up_leave_no_answers_to_other_scripts(
+    connection: Connection, settings: Settings
+) -> None:
+    store = JobStore(connection, settings)
+    specs = [await accepted(store, n % 16) for n in range(60)]
+    for n, spec_ in enumerate(specs):
+        if n % 2:
+            await store.request_cancel(spec_.id)
+    order = random.Random(1)
+    for _ in range(10):
+        tasks = [asyncio.create_task(connection.run("cancel", keys.job(spec().id))) for _ in range(60)]
+        await asyncio.sleep(order.random() * 0.004)
+        for task in tasks:
+            task.cancel()
+        states = await asyncio.gather(*(store.state(spec_.id) for spec_ in specs))
+        assert {(state.status, state.fence) for state in states} == {("queued", 0)}
+        await asyncio.gather(*tasks, return_exceptions=True)
+        claims = await asyncio.gather(
+            *(connection.run("claim", keys.job("job_" + "0" * 26), "x", "t", 1, 1) for _ in range(9))
+        )
+        assert claims == [[b"missing"]] * 9
+    found = await asyncio.gather(*(store.claim(spec_.id, f"t{n}") for n, spec_ in enumerate(specs)))
+    assert [claim.spec.id for claim in found if claim] == [spec_.id for spec_ in specs]
+    assert [claim.verdict for claim in found if claim] == ["run", "cancelled"] * 30
 
 
 async def test_a_full_store_is_unavailable_and_keeps_what_it_has(own_store: Stack, settings: Settings) -> None:
