@@ -210,10 +210,11 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
 
-    key = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(dest="action", required=True)
-    create = key.add_parser("create", help="make a key and print it; it cannot be shown again")
+    keys = commands.add_parser("keys", help="make, list and revoke API keys")
+    actions = keys.add_subparsers(dest="action", required=True)
+    create = actions.add_parser("create", help="make a key and print it; it cannot be shown again")
     create.add_argument("name", metavar="NAME", type=_utf8, help="who it is for")
-    revoke = key.add_parser("revoke", help="make a key invalid at once")
+    revoke = actions.add_parser("revoke", help="make a key invalid at once")
     revoke.add_argument("id", metavar="ID", type=_utf8)
     for command in (create, revoke, key.add_parser("list", help="show id, time and name of every key")):
         command.set_defaults(run=_key)
