@@ -216,6 +216,6 @@ def parser() -> argparse.ArgumentParser:
     create.add_argument("name", metavar="NAME", type=_utf8, help="who it is for")
     revoke = actions.add_parser("revoke", help="make a key invalid at once")
     revoke.add_argument("id", metavar="ID", type=_utf8)
-    for command in (create, revoke, key.add_parser("list", help="show id, time and name of every key")):
+    for command in (create, revoke, actions.add_parser("list", help="show id, time and name of every key")):
         command.set_defaults(run=_key)
     return root
