@@ -12,8 +12,11 @@ from tests.integration.workers.floor import Floor
 def _floor(tmp_path_factory: pytest.TempPathFactory, _vendor_server: VendorServer) -> Iterator[Floor]:
     env = {**_vendor_server.environment(), "RINGBACK_PROVIDERS": "openai,offline,fake"}
     floor = Floor(tmp_path_factory.mktemp("floor"), env)
-    yield floor
-    floor.close()
+    try:
+        floor.url = floor.gateway()
+        yield floor
+    finally:
+        floor.close()
 
 
 @pytest.fixture

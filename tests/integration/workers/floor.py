@@ -16,9 +16,10 @@ LEASE_S = 2.0
 class Floor(Stack):
     """One gateway; workers come and go."""
 
+    url: str
+
     def __init__(self, home: Path, env: Mapping[str, str]) -> None:
         super().__init__(home, {"RINGBACK_LEASE_S": f"{LEASE_S:g}", "RINGBACK_DRAIN_S": "5", **env})
-        self.url = self.gateway()
         self.redis = Redis.from_url(self.store_spec.url)
         self._workers: list[Process] = []
 
