@@ -16,6 +16,7 @@ from celery.utils.nodenames import worker_direct
 
 from jobs import logs, process
 from jobs.dispatch import PROBE_TASK, RUN_TASK, Dispatch, celery_app
+from jobs.job import Priority
 from jobs.settings import Settings
 from prompts import registry
 from workers.runtime import Runtime
@@ -41,8 +42,8 @@ def build(settings: Settings, runtime: Runtime, app: Celery) -> Celery:
     )
 
     @app.task(name=RUN_TASK, ignore_result=True)
-    def run_job(job_id: str) -> None:
-        runtime.run(job_id)
+    def run_job(job_id: str, priority: Priority = "normal") -> None:
+        runtime.run(job_id, priority)
 
     @app.task(name=PROBE_TASK, ignore_result=True)
     def probe() -> None:

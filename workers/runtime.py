@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from jobs import errors, signing
 from jobs.addresses import AddressPolicy
 from jobs.dispatch import Dispatch
+from jobs.job import Priority
 from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
@@ -28,6 +30,9 @@ from workers.runner import Runner
 from workers.sweeper import Sweeper
 
 STORE_TIMEOUT_S = 10.0
+CLOSE_S = 5.0
+GIVE_BACK_S = 0.25
+"""So long a hint waits for a slot of this worker."""
 _log = structlog.get_logger(__name__)
 
 
@@ -79,19 +84,23 @@ class Runtime:
             task.add_done_callback(_must_not_end)
             self._background.append(task)
 
-    def run(self, job_id: str) -> None:
+    def run(self, job_id: str, priority: Priority) -> None:
         """Has the job run, if there is anything to do for it; returns as soon as it has a slot. For Celery's threads.
 
-        That keeps a message no longer than it is needed: who runs what is in the store, not in the broker.
+        That keeps a message no longer than it is needed: who runs what is in the store, not in the broker. A hint that
+        finds no slot goes back to the queue after a moment, for a worker that has one.
         """
-        while not self._slots.acquire(timeout=0.5):
-            if self._draining:
-                return
-        self._loop.call_soon_threadsafe(self._begin, job_id)
+        if self._draining:
+            time.sleep(GIVE_BACK_S)  # this worker may still be taking messages: not round and round
+        elif self._slots.acquire(timeout=GIVE_BACK_S):
+            self._loop.call_soon_threadsafe(self._begin, job_id, priority)
+            return
+        self._dispatch.send(job_id, priority)
 
-    def _begin(self, job_id: str) -> None:
+    def _begin(self, job_id: str, priority: Priority) -> None:
         if self._draining:
             self._slots.release()
+            self._dispatch.send(job_id, priority)
             return
         task = self._loop.create_task(self._runner.run(job_id))
         self._jobs.add(task)
@@ -128,8 +137,8 @@ class Runtime:
         await self._drain()
         for task in self._background:
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        await self._deliverer.aclose(limit_s=5.0)
+        await asyncio.wait(self._background, timeout=CLOSE_S)
+        await self._deliverer.aclose(limit_s=CLOSE_S)
         await self._services.aclose()
         try:
             await self.probe.withdraw()

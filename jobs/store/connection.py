@@ -55,7 +55,9 @@ class Connection:
         self._calls = asyncio.Semaphore(AT_ONCE)
         options: dict[str, Any] = {
             "socket_connect_timeout": timeout,
-            "socket_timeout": timeout,
+            # No limit of its own: `bounded` has one. redis-py's uses asyncio.wait_for, which on Python 3.11 swallows a
+            # cancellation that comes in the same moment as the result.
+            "socket_timeout": None,
             # One fresh try over a new connection: the server may have restarted since the last call.
             "retry": Retry(NoBackoff(), 1),
             # The pool refuses beyond its own limit, which would be 100: it must never come to that.

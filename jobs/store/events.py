@@ -57,17 +57,19 @@ class EventLog:
     async def wire(self, gateway_id: str) -> AsyncIterator[AsyncIterator[Pushed]]:
         """The events of every job that `gateway_id` watches, as they are appended, over one connection.
 
-        While it is open nothing is lost: whatever breaks it raises a redis error, and then the caller opens it anew,
-        watches again and reads what it missed from the logs.
+        While it is open nothing is lost: whatever breaks it raises a redis error or `errors.StoreUnavailable`, and then
+        the caller opens it anew, watches again and reads what it missed from the logs.
         """
         pool = self._connection.push_redis.connection_pool
-        connection = await pool.get_connection()
+        async with self._connection.bounded():
+            connection = await pool.get_connection()
         try:
-            await connection.send_command(
-                "SSUBSCRIBE", *(keys.wire(shard, gateway_id) for shard in range(self._shards))
-            )
-            for _ in range(self._shards):
-                await connection.read_response()
+            async with self._connection.bounded():
+                await connection.send_command(
+                    "SSUBSCRIBE", *(keys.wire(shard, gateway_id) for shard in range(self._shards))
+                )
+                for _ in range(self._shards):
+                    await connection.read_response()
 
             async def pushed() -> AsyncIterator[Pushed]:
                 while True:
