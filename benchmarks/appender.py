@@ -8,7 +8,7 @@ more than the gateway that they are to measure.
 import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -28,14 +28,13 @@ _NUMBER = 9_999_999
 _DATA = b"<data>"
 
 
-class _Recorder:
-    """Stands in for the Redis client of a `Connection`: keeps the command instead of sending it."""
+class _Recorder(Connection):
+    """A connection that keeps the command instead of sending it."""
 
-    def __init__(self) -> None:
-        self.words: tuple[str | bytes | int, ...] = ()
+    words: tuple[Any, ...] = ()
 
-    async def evalsha(self, sha: str, keys: int, *args: str | bytes | int) -> int:
-        self.words = ("EVALSHA", sha, keys, *args)
+    async def _evalsha(self, sha: str, key: str, args: tuple[Any, ...]) -> Any:
+        self.words = ("EVALSHA", sha, 1, key, *args)
         return 0
 
 
@@ -147,10 +146,8 @@ class _Appender:
         return Appended(seconds=time.monotonic() - began)
 
     async def _command(self, claim: Claim) -> _Command:
-        recorder = _Recorder()
-        connection = Connection(self._told.store_url, timeout=_STORE_S)
-        connection.redis = recorder
-        await JobStore(connection, self._settings).append(claim, (Event("text.delta", _DATA),), last_event=_NUMBER)
+        recorder = _Recorder(self._told.store_url, timeout=_STORE_S)
+        await JobStore(recorder, self._settings).append(claim, (Event("text.delta", _DATA),), last_event=_NUMBER)
         return _Command(recorder.words)
 
     async def end(self) -> None:
