@@ -1,7 +1,5 @@
 """What can go wrong at a provider, the same for every vendor. Classified by status first, by message last."""
 
-from typing import ClassVar
-
 from jobs import errors
 
 
@@ -9,8 +7,6 @@ class ProviderError(errors.JobFailure):
     """The provider failed."""
 
     code = "provider_error"
-    answered: ClassVar[bool] = True
-    """Whether the provider itself said so (as opposed to silence or a broken connection)."""
 
     def __init__(self, detail: str | None = None, *, provider: str, retry_after: float | None = None) -> None:
         """`provider` is its name; `detail` is the vendor's own reason, without request content or secrets."""
@@ -50,14 +46,12 @@ class FirstTokenTimeout(TimedOut):
     """The provider sent no first token within `first_token_s`."""
 
     code = "first_token_timeout"
-    answered = False
 
 
 class Stalled(TimedOut):
     """The provider sent nothing for `stall_s` in the middle of its answer."""
 
     code = "stream_stalled"
-    answered = False
 
 
 class ConnectionFailed(ProviderError):
@@ -65,7 +59,6 @@ class ConnectionFailed(ProviderError):
 
     code = "provider_unreachable"
     retryable = True
-    answered = False
 
 
 class StreamInterrupted(ProviderError):
@@ -73,7 +66,6 @@ class StreamInterrupted(ProviderError):
 
     code = "stream_interrupted"
     retryable = True
-    answered = False
 
 
 class MalformedAnswer(ProviderError):
@@ -123,7 +115,6 @@ class Unsupported(ProviderError):
     """The provider cannot do this (images, tools, …) with this model."""
 
     code = "unsupported"
-    answered = False
 
 
 def from_status(status: int, detail: str, *, provider: str, retry_after: float | None = None) -> ProviderError:

@@ -64,7 +64,6 @@ class NotHere(errors.ProviderError):
     """The provider is not configured on this worker."""
 
     code = ProviderDisabled.code
-    answered = False
 
 
 class Services(Protocol):
