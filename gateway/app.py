@@ -17,7 +17,7 @@ from gateway.requests import READ
 from gateway.server import listen, server
 from gateway.submission import Submission
 from jobs import errors, logs, process
-from jobs.dispatch import Dispatch, celery_app
+from jobs.dispatch import Dispatch, Enclosures, celery_app
 from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
 from jobs.store.connection import Connection
@@ -38,7 +38,8 @@ class Gateway:
     def __init__(self, settings: Settings, prompts: Registry) -> None:
         """Must be made within the event loop that serves."""
         self._connection = Connection(settings.redis_url, timeout=settings.store_timeout_s)
-        self._dispatch = Dispatch(celery_app(settings))
+        app = celery_app(settings)
+        self._dispatch = Dispatch(app)
         self.hub = Hub(EventLog(self._connection, settings), secrets.token_hex(8))
         desk = jobs.Desk(
             submission=Submission(settings, prompts),
@@ -47,6 +48,7 @@ class Gateway:
             outbox=Outbox(self._connection, settings),
             hub=self.hub,
             dispatch=self._dispatch,
+            enclosures=Enclosures(app) if settings.one_redis else None,
             max_body_bytes=settings.max_body_bytes,
         )
         job_types = openapi.job_types(prompts)

@@ -16,7 +16,7 @@ from gateway.requests import READ, AnyRequest
 from gateway.streaming import EventStream, cut_when_gone
 from gateway.submission import Submission
 from jobs import errors
-from jobs.dispatch import Dispatch
+from jobs.dispatch import Dispatch, Enclosures
 from jobs.job import TERMINAL, Job, JobEvent, JobSpec, Status, view
 from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
@@ -41,6 +41,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Outbox
     hub: Hub
     dispatch: Dispatch
+    enclosures: Enclosures | None
+    """How hints travel if the store is the broker too; `dispatch` has nothing to send then."""
     max_body_bytes: int
 
 
@@ -120,10 +122,12 @@ async def _accept(
     desk: Desk, spec: JobSpec, idempotency: tuple[str, bytes] | None, *, watcher: str
 ) -> tuple[str, bytes]:
     """The id and the JSON of the job that the request makes, or made when it came the first time."""
-    accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher)
+    hint = desk.enclosures.of(spec.id, spec.priority) if desk.enclosures else ("", "")
+    accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint)
     if not accepted.created:
         return accepted.job_id, await desk.store.get(accepted.job_id)
-    desk.dispatch.send(spec.id, spec.priority)
+    if not desk.enclosures:
+        desk.dispatch.send(spec.id, spec.priority)
     return spec.id, msgspec.json.encode(view(spec, status="queued"))
 
 

@@ -14,17 +14,20 @@ from kombu import transport
 from kombu.connection import Connection
 from kombu.entity import Queue
 from kombu.transport import redis as redis_transport
-from kombu.utils.uuid import uuid
+from kombu.utils.json import dumps
 
 from jobs.job import Priority
 from jobs.settings import Settings
 
 RUN_TASK = "ringback.run"
+"""Its task id is the id of the job that is ready; it has no arguments."""
 PROBE_TASK = "ringback.probe"
 QUEUES: dict[Priority, str] = {"high": "jobs.high", "normal": "jobs.normal", "low": "jobs.low"}
 """In the order in which workers look at them."""
 
 _UNSENT_LIMIT = 10_000
+_ID = "{id}"
+"""Stands for the job's id in a message that is made once for all jobs."""
 _log = structlog.get_logger(__name__)
 
 
@@ -113,14 +116,16 @@ class Dispatch:
     """Sends hints from a thread of its own, so that no event loop waits for the broker."""
 
     def __init__(self, app: Celery) -> None:
-        """Starts the thread."""
+        """`app` as `celery_app` makes it. The thread starts with the first hint."""
         self._app = app
         self._unsent: queue.Queue[tuple[str, Priority] | None] = queue.Queue(_UNSENT_LIMIT)
-        self._thread = threading.Thread(target=self._send_all, name="dispatch", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def send(self, job_id: str, priority: Priority) -> None:
         """Sends the hint that this job is ready, soon and at most once; never blocks and never fails."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._send_all, name="dispatch", daemon=True)
+            self._thread.start()
         try:
             self._unsent.put_nowait((job_id, priority))
         except queue.Full:
@@ -132,23 +137,10 @@ class Dispatch:
             job_id, priority = hint
             try:
                 producer = producer or self._app.amqp.Producer(self._app.connection_for_write())
-                self._publish(producer, job_id, priority)
+                _publish(self._app, producer, job_id, priority)
             except Exception as error:  # noqa: BLE001  # whatever the transport raises, the sweeper hints again
                 producer = None
                 _log.warning("hint_not_sent", job_id=job_id, error=type(error).__name__)
-
-    def _publish(self, producer: Any, job_id: str, priority: Priority) -> None:
-        # What Celery's send_task comes to, without its routing, events and declarations: a third of the CPU.
-        message = self._app.amqp.as_task_v2(uuid(), RUN_TASK, args=(job_id, priority), ignore_result=True)
-        producer.publish(
-            message.body,
-            exchange="",
-            routing_key=QUEUES[priority],
-            headers=message.headers,
-            serializer="json",
-            delivery_mode="persistent",
-            **message.properties,
-        )
 
     def depth(self) -> int:
         """Hints that wait in the broker's queues, all priorities together. Blocks: call it in a thread.
@@ -161,6 +153,8 @@ class Dispatch:
 
     def close(self) -> None:
         """Sends what is left, for a moment, and stops."""
+        if self._thread is None:
+            return
         try:
             self._unsent.put(None, timeout=2)
         except queue.Full:
@@ -175,3 +169,42 @@ def _waiting(channel: Any, name: str) -> int:
     except ChannelError:
         # Redis has no empty lists: a queue without messages does not exist.
         return 0
+
+
+def _publish(app: Celery, producer: Any, job_id: str, priority: Priority) -> None:
+    # What Celery's send_task comes to, without its routing, events and declarations: a third of the CPU.
+    message = app.amqp.as_task_v2(job_id, RUN_TASK, ignore_result=True)
+    producer.publish(
+        message.body,
+        exchange="",
+        routing_key=QUEUES[priority],
+        headers=message.headers,
+        serializer="json",
+        delivery_mode="persistent",
+        **message.properties,
+    )
+
+
+class Enclosures:
+    """Hints for a store that is the broker too: it puts them into the queue itself, in the script that accepts a job.
+
+    Celery and Kombu make the message, once; each hint is a copy under its own id.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        """`app` as `celery_app` makes it."""
+        with Connection("memory://") as connection:
+            channel = connection.channel()
+            producer = app.amqp.Producer(channel)
+            self._messages = {priority: _message(app, producer, channel, priority) for priority in QUEUES}
+
+    def of(self, job_id: str, priority: Priority) -> tuple[str, str]:
+        """The Redis list and what to push onto it."""
+        return QUEUES[priority], self._messages[priority].replace(_ID, job_id)
+
+
+def _message(app: Celery, producer: Any, channel: Any, priority: Priority) -> str:
+    _publish(app, producer, _ID, priority)
+    message = channel.basic_get(QUEUES[priority], no_ack=True).serializable()
+    message["properties"]["delivery_tag"] = _ID
+    return str(dumps(message))

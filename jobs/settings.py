@@ -97,6 +97,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix://") else url
 
     @property
+    def one_redis(self) -> bool:
+        """Whether the job store is the broker too."""
+        return self.broker_url in ("", self.redis_url)
+
+    @property
     def callback_networks(self) -> tuple[Network, ...]:
         """The allowed private networks; a single address is a network of one."""
         return tuple(ip_network(entry, strict=False) for entry in self.callback_allow if _is_network(entry))

@@ -1,4 +1,4 @@
-"""The worker process: Celery carries hints in on its threads, the runtime does the work."""
+"""The worker process: Celery carries hints in, the runtime does the work."""
 
 import os
 import secrets
@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -15,22 +16,44 @@ from celery.exceptions import SecurityWarning
 from celery.utils.nodenames import worker_direct
 
 from jobs import logs, process
-from jobs.dispatch import PROBE_TASK, RUN_TASK, Dispatch, celery_app
-from jobs.job import Priority
+from jobs.dispatch import PROBE_TASK, QUEUES, RUN_TASK, Dispatch, celery_app
 from jobs.settings import Settings
 from prompts import registry
 from workers.runtime import Runtime
 
-THREADS = 8
-"""They hand jobs over to the runtime, which has `worker_slots`, and wait only while there is no free slot."""
+_PRIORITIES = {name: priority for priority, name in QUEUES.items()}
 _log = structlog.get_logger(__name__)
+
+
+class HandOver:
+    """What Celery does with a hint (its `Task.Strategy`): hands it to the runtime, on the thread that received it.
+
+    Celery's own strategy would have a thread of its pool run the task: two more changes of thread for each job.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        """`runtime` has the slots."""
+        self._runtime = runtime
+
+    def __call__(self, task: Any, app: Celery, consumer: Any) -> Callable[..., None]:
+        """The handler of this task's messages."""
+        lost = consumer.connection_errors
+
+        def received(message: Any, *_: Any) -> None:
+            priority = _PRIORITIES.get(message.delivery_info.get("routing_key"), "normal")
+            if self._runtime.run(str(message.headers.get("id")), priority):
+                message.ack_log_error(_log, lost)
+            else:
+                message.reject_log_error(_log, lost, requeue=True)
+
+        return received
 
 
 def build(settings: Settings, runtime: Runtime, app: Celery) -> Celery:
     """The Celery app with the worker's tasks and configuration."""
     app.conf.update(
         worker_pool="threads",
-        worker_concurrency=THREADS,
+        worker_concurrency=1,  # for probes: hints stay on the thread that receives them
         worker_prefetch_multiplier=1,
         worker_direct=True,
         worker_hijack_root_logger=False,
@@ -41,9 +64,9 @@ def build(settings: Settings, runtime: Runtime, app: Celery) -> Celery:
         task_track_started=False,
     )
 
-    @app.task(name=RUN_TASK, ignore_result=True)
-    def run_job(job_id: str, priority: Priority = "normal") -> None:
-        runtime.run(job_id, priority)
+    @app.task(name=RUN_TASK, ignore_result=True, Strategy=HandOver(runtime))
+    def run_job() -> None:
+        """Never called: `HandOver` takes the message."""
 
     @app.task(name=PROBE_TASK, ignore_result=True)
     def probe() -> None:

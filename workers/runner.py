@@ -153,6 +153,8 @@ class Runner:
         except (errors.StaleFence, errors.JobAlreadyEnded) as refused:
             _log.warning("end_refused", code=refused.code)
             return
+        if delivery:
+            self._deliverer.start(Due.fresh(delivery, job.id, last))
         _log.info(
             "job_ended",
             status=status,
@@ -161,8 +163,6 @@ class Runner:
             input_tokens=progress.usage.input_tokens,
             output_tokens=progress.usage.output_tokens,
         )
-        if delivery:
-            self._deliverer.start(Due.fresh(delivery, job.id, last))
 
 
 def _now_ms() -> int:

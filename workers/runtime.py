@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Runtime:
-    """The worker's loop and the parts on it. Celery's threads hand jobs in with `run`."""
+    """The worker's loop and the parts on it. Celery's thread hands jobs in with `run`."""
 
     def __init__(self, settings: Settings, prompts: Registry, dispatch: Dispatch, worker_id: str) -> None:
         """Raises `errors.ConfigurationError` if there is no usable signing secret."""
@@ -84,18 +84,18 @@ class Runtime:
             task.add_done_callback(_must_not_end)
             self._background.append(task)
 
-    def run(self, job_id: str, priority: Priority) -> None:
-        """Has the job run, if there is anything to do for it; returns as soon as it has a slot. For Celery's threads.
+    def run(self, job_id: str, priority: Priority) -> bool:
+        """Has the job run, if there is anything to do for it. For Celery's thread.
 
-        That keeps a message no longer than it is needed: who runs what is in the store, not in the broker. A hint that
-        finds no slot goes back to the queue after a moment, for a worker that has one.
+        Waits a moment for a slot. False: there was none, or this worker drains; the hint is for another one.
         """
         if self._draining:
             time.sleep(GIVE_BACK_S)  # this worker may still be taking messages: not round and round
-        elif self._slots.acquire(timeout=GIVE_BACK_S):
-            self._loop.call_soon_threadsafe(self._begin, job_id, priority)
-            return
-        self._dispatch.send(job_id, priority)
+            return False
+        if not self._slots.acquire(timeout=GIVE_BACK_S):
+            return False
+        self._loop.call_soon_threadsafe(self._begin, job_id, priority)
+        return True
 
     def _begin(self, job_id: str, priority: Priority) -> None:
         if self._draining:

@@ -104,11 +104,13 @@ class JobStore:
         *,
         idempotency: tuple[str, bytes] | None = None,
         watcher: str = "",
+        hint: tuple[str, str] = ("", ""),
     ) -> Accepted:
         """Stores a new job, ready to be claimed.
 
         `idempotency` is the key with its scope (the one given to `new_id`) and the request's body; `watcher` is the
-        gateway process that wants the job's events pushed from the start.
+        gateway process that wants the job's events pushed from the start; `hint` is a list of the broker's and what to
+        push onto it, if the store is the broker too.
         Raises `errors.IdempotencyKeyReused` and `errors.StoreUnavailable`.
         """
         scope, body = idempotency or ("", b"")
@@ -123,6 +125,7 @@ class JobStore:
             spec.created_ms + _ms(start_s) if start_s else 0,
             _ms(HINT_AGAIN_S),
             watcher,
+            *hint,
             hashlib.sha256(scope.encode()).hexdigest() if scope else "",
             hashlib.sha256(body).hexdigest(),
             _ms(IDEMPOTENCY_S),

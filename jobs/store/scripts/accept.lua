@@ -1,9 +1,9 @@
 -- Accepts a job: record, idempotency record, pending entry and indexes, all or nothing.
 -- ARGV: id, spec, priority, target, start_by ms or 0, ms until the hint is sent again, watching gateway or '',
---       idempotency key or '', fingerprint, idempotency ms, oldest id kept in indexes, index ms, index name…
+--       queue of the broker or '', hint to push onto it, idempotency key or '', fingerprint, idempotency ms, oldest id kept in indexes, index ms, index name…
 -- Returns {'created', id}, {'same', id of the earlier job} or {'reused'} (the key was used with another body).
-local id, spec, priority, target, start_by, again, watcher = unpack(ARGV, 1, 7)
-local key, fingerprint, key_ms, oldest, index_ms = unpack(ARGV, 8, 12)
+local id, spec, priority, target, start_by, again, watcher, queue, hint = unpack(ARGV, 1, 9)
+local key, fingerprint, key_ms, oldest, index_ms = unpack(ARGV, 10, 14)
 local job = tag .. ':job:' .. id
 
 -- The same call again after its answer was lost on the way.
@@ -27,9 +27,10 @@ if watcher ~= '' then
   redis.call('SADD', tag .. ':watch:' .. id, watcher)
   redis.call('PEXPIRE', tag .. ':watch:' .. id, 3600000)
 end
-for i = 13, #ARGV do
+for i = 15, #ARGV do
   local index = tag .. ':index:' .. ARGV[i]
   redis.call('ZADD', index, 0, id)
   trim(index, oldest, index_ms)
 end
+if queue ~= '' then redis.call('LPUSH', queue, hint) end
 return {'created', id}

@@ -72,8 +72,9 @@ def test_doubled_and_senseless_hints_harm_nothing(floor: Floor, vendor_server: V
     vendor_server.script(Script(deltas=("ja",), first_s=0.3))
     job_id = floor.submit("openai/gpt-4o")
     app = celery_app(Settings(redis_url=floor.store_spec.url))
-    for args in ((job_id,),) * 20 + (("",), ("garbage",), (ids.new("job", 3),), (5,), (None,), (), (job_id, 2)):
-        app.send_task(RUN_TASK, args=args, queue=QUEUES["normal"], ignore_result=True)
+    for hint in (*(job_id,) * 20, "", "garbage", ids.new("job", 3), "5", "job_", job_id.upper()):
+        app.send_task(RUN_TASK, task_id=hint, queue=QUEUES["normal"], ignore_result=True)
+    app.send_task(RUN_TASK, args=(job_id, 2), queue=QUEUES["normal"], ignore_result=True)
     app.send_task("ringback.unheard_of", args=(job_id,), queue=QUEUES["normal"], ignore_result=True)
     worker = floor.start_worker()
     job = floor.ended(job_id)
