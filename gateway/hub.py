@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from jobs import errors
 from jobs.event import TERMINAL_NAMES
-from jobs.store.events import WATCH_S, EventLog, Pushed
+from jobs.store.events import EventLog, Pushed
 
 HEARTBEAT_S = 15.0
 HEARTBEAT = b": keep-alive\n\n"
@@ -19,7 +19,7 @@ RECONNECT = b"retry: 500\n: reconnect\n\n"
 """Tells the client that the stream goes on elsewhere: come back with the last id."""
 QUEUE_BYTES = 1024 * 1024
 """So much may wait in memory for a slow consumer; what comes then it gets from the log, at its own pace."""
-RENEW_S = WATCH_S / 4
+RENEW_S = 900.0
 """How often all watches are renewed, and all logs looked at, whatever may have gone unnoticed."""
 _TICK_S = 1.0
 _ECHO_S = 3.0
@@ -224,7 +224,6 @@ class Hub:
             self._wire.cancel()
 
     async def _renew(self) -> None:
-        """Watches expire, so that those of a dead gateway do not stay for ever."""
         try:
             await self._log.watch(list(self._subscriptions), self.gateway_id)
         except errors.StoreUnavailable:

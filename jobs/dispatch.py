@@ -104,6 +104,8 @@ def celery_app(settings: Settings) -> Celery:
             "queue_order_strategy": "priority",
             # The broker need not keep what a worker has taken: a hint that dies with it is sent again by the sweeper.
             "ack_emulation": False,
+            # Priorities have queues of their own; Kombu would look into four lists for each of them.
+            "priority_steps": [0],
         }
         if redis
         else {},

@@ -8,16 +8,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, WrappedLogger
-
-OURS = "ringback"
-"""The one logger under which all our own events are."""
 
 
 def configure(settings: Settings, role: str) -> None:
@@ -43,14 +42,27 @@ def configure(settings: Settings, role: str) -> None:
     if settings.log_format == "json":
         render: list[Processor] = [
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.JSONRenderer(serializer=_json),
         ]
-    else:
-        colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    elif sys.stderr.isatty():
         # Plain tracebacks: the prettier ones show local variables, which hold content.
         render = [
-            structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
+            structlog.dev.ConsoleRenderer(
+                colors=not os.environ.get("NO_COLOR"), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
+    else:
+        render = [
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ]
+    level = getattr(logging, settings.log_level.upper())
+    structlog.configure(
+        processors=[*shared, *render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Stderr(),
+        cache_logger_on_first_use=True,
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -58,19 +70,25 @@ def configure(settings: Settings, role: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    level = getattr(logging, settings.log_level.upper())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger(OURS).setLevel(level)
     logging.captureWarnings(True)
-    # Ours pass through logging too, because its handlers swallow a broken stderr; a job must not fail over a log line.
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: logging.getLogger(OURS),
-        cache_logger_on_first_use=True,
-    )
+
+
+def _json(event: object, **_: object) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
+
+
+class _Stderr:
+    """Writes lines to stderr, whole ones only; a job must not fail because nobody reads them any more."""
+
+    def msg(self, line: str) -> None:
+        """One line."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+
+    debug = info = warning = error = critical = exception = msg
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from redis import Redis
 
 from ringback import embedded
 
@@ -132,6 +133,12 @@ class Stack:
 
         eventually(answers, what="Valkey answers")
         return store
+
+    def kill_store(self) -> None:
+        """Kills the store once what it was told is in its file: a sync under way holds writes back (`everysec`)."""
+        with Redis.from_url(self.store_spec.url) as redis:
+            eventually(lambda: redis.info("persistence")["aof_buffer_length"] == 0)
+        self.store.stop(signal.SIGKILL)
 
     def restart_store(self) -> None:
         """Starts the store again after it was stopped."""

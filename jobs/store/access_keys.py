@@ -50,7 +50,7 @@ class AccessKeys:
         match = _KEY.fullmatch(key)
         if match is None:
             raise errors.Unauthorized
-        stored = await self._connection.do(self._connection.redis.hget(f"rb:key:{match[1]}", "hash"))
+        stored = await self._connection.call("HGET", f"rb:key:{match[1]}", "hash")
         if stored is None or not hmac.compare_digest(stored, _hash(match[2]).encode()):
             raise errors.Unauthorized
         return match[1]

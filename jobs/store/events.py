@@ -9,9 +9,7 @@ import msgspec
 from jobs.event import LoggedEvent
 from jobs.settings import Settings
 from jobs.store import keys
-from jobs.store.connection import Connection
-
-WATCH_S = 3600
+from jobs.store.connection import Call, Connection
 
 
 class Pushed(msgspec.Struct, frozen=True):
@@ -33,25 +31,17 @@ class EventLog:
 
     async def read(self, job_id: str, after: int, *, limit: int = 500) -> list[LoggedEvent]:
         """Events after that id, oldest first. Raises `errors.NotFound` and `errors.StoreUnavailable`."""
-        rows = await self._connection.do(
-            self._connection.redis.xrange(keys.events(job_id), min=f"({after}-0", max="+", count=limit)
-        )
-        return [
-            LoggedEvent(int(entry.partition(b"-")[0]), fields[b"e"].decode(), fields[b"d"]) for entry, fields in rows
-        ]
+        rows = await self._connection.call("XRANGE", keys.events(job_id), f"({after}-0", "+", "COUNT", limit)
+        # A row: the entry's id, and its fields as the append script writes them, `e` NAME `d` DATA.
+        return [LoggedEvent(int(entry.partition(b"-")[0]), fields[1].decode(), fields[3]) for entry, fields in rows]
 
     async def watch(self, job_ids: Iterable[str], gateway_id: str) -> None:
         """From now on these jobs' events are pushed to that gateway process. Raises `errors.StoreUnavailable`."""
-        async with self._connection.bounded():
-            pipeline = self._connection.redis.pipeline(transaction=False)
-            for job_id in job_ids:
-                pipeline.sadd(keys.watchers(job_id), gateway_id)
-                pipeline.expire(keys.watchers(job_id), WATCH_S)
-            await pipeline.execute()
+        await self._connection.run_many("watch", (Call(keys.job(job_id), (job_id, gateway_id)) for job_id in job_ids))
 
     async def unwatch(self, job_id: str, gateway_id: str) -> None:
         """No longer. Raises `errors.StoreUnavailable`."""
-        await self._connection.do(self._connection.redis.srem(keys.watchers(job_id), gateway_id))
+        await self._connection.run("unwatch", keys.job(job_id), job_id, gateway_id)
 
     @asynccontextmanager
     async def wire(self, gateway_id: str) -> AsyncIterator[AsyncIterator[Pushed]]:
@@ -86,4 +76,4 @@ class EventLog:
 
     async def echo(self, gateway_id: str) -> None:
         """Pushes something to that gateway process that is no event of any job. Raises `errors.StoreUnavailable`."""
-        await self._connection.do(self._connection.redis.spublish(keys.wire(0, gateway_id), "echo 0 echo\n"))
+        await self._connection.call("SPUBLISH", keys.wire(0, gateway_id), "echo 0 echo\n")

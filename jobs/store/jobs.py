@@ -150,16 +150,21 @@ class JobStore:
 
     async def state(self, job_id: str) -> State:
         """Where the job stands. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
-        status, fence, attempt, events = await self._connection.do(
-            self._connection.redis.hmget(keys.job(job_id), ["status", "fence", "attempt", "events"])
+        (status, fence, attempt, events), newest = await self._connection.calls(
+            [
+                # Once the job has ended its hash knows the last event, for the log goes sooner.
+                ("HMGET", keys.job(job_id), "status", "fence", "attempt", "events"),
+                ("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", 1),
+            ]
         )
         if status is None:
             raise errors.JobNotFound
-        return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=int(events))
+        last = int(newest[0][0].partition(b"-")[0]) if newest else int(events or 0)
+        return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=last)
 
     async def spec(self, job_id: str) -> JobSpec | None:
         """What was accepted; `None` if the job is gone or has ended. Raises `errors.StoreUnavailable`."""
-        found = await self._connection.do(self._connection.redis.hget(keys.job(job_id), "spec"))
+        found = await self._connection.call("HGET", keys.job(job_id), "spec")
         return None if found is None else _spec.decode(found)
 
     async def request_cancel(self, job_id: str) -> bool:

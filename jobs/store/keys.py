@@ -22,11 +22,6 @@ def events(job_id: str) -> str:
     return f"{tag(ids.shard_of(job_id, JOB_PREFIX))}:events:{job_id}"
 
 
-def watchers(job_id: str) -> str:
-    """Set: ids of the gateway processes that serve the job's events right now."""
-    return f"{tag(ids.shard_of(job_id, JOB_PREFIX))}:watch:{job_id}"
-
-
 def wire(shard: int, gateway_id: str) -> str:
     """Sharded pub/sub channel: the events of all jobs of a shard that one gateway process watches."""
     return f"{tag(shard)}:wire:{gateway_id}"

@@ -83,21 +83,17 @@ class Listing:
 
     async def _newest(self, index: str, before: str, *, limit: int) -> list[str]:
         upper = f"({before}" if before else "+"
-        async with self._connection.bounded():
-            pipeline = self._connection.redis.pipeline(transaction=False)
-            for shard in range(self._shards):
-                pipeline.zrevrangebylex(keys.index(shard, index), upper, "-", start=0, num=limit)
-            per_shard = await pipeline.execute()
+        per_shard = await self._connection.calls(
+            ("ZREVRANGEBYLEX", keys.index(shard, index), upper, "-", "LIMIT", 0, limit) for shard in range(self._shards)
+        )
         return sorted((job_id.decode() for found in per_shard for job_id in found), reverse=True)[:limit]
 
 
 async def read(connection: Connection, job_ids: Sequence[str]) -> list[bytes | None]:
     """The Jobs as JSON; `None` for one that is not there. Raises `errors.NotFound`, `errors.StoreUnavailable`."""
-    async with connection.bounded():
-        pipeline = connection.redis.pipeline(transaction=False)
-        for job_id in job_ids:
-            pipeline.hmget(keys.job(job_id), ["final", "spec", "status", "attempt", "started", "target"])
-        rows = await pipeline.execute()
+    rows = await connection.calls(
+        ("HMGET", keys.job(job_id), "final", "spec", "status", "attempt", "started", "target") for job_id in job_ids
+    )
     return [_job_json(*row) for row in rows]
 
 

@@ -19,16 +19,17 @@ class Presence:
     async def prove(self, worker_id: str) -> None:
         """This worker has just proved that it consumes. Raises `errors.StoreUnavailable`."""
         now = time.time()
-        async with self._connection.bounded():
-            pipeline = self._connection.redis.pipeline(transaction=False)
-            pipeline.zadd(_KEY, {worker_id: now + FRESH_S})
-            pipeline.zremrangebyscore(_KEY, "-inf", now - FRESH_S)
-            await pipeline.execute()
+        await self._connection.calls(
+            [
+                ("ZADD", _KEY, str(now + FRESH_S), worker_id),
+                ("ZREMRANGEBYSCORE", _KEY, "-inf", str(now - FRESH_S)),
+            ]
+        )
 
     async def withdraw(self, worker_id: str) -> None:
         """This worker stops. Raises `errors.StoreUnavailable`."""
-        await self._connection.do(self._connection.redis.zrem(_KEY, worker_id))
+        await self._connection.call("ZREM", _KEY, worker_id)
 
     async def count(self) -> int:
         """How many workers consume. Raises `errors.StoreUnavailable`."""
-        return int(await self._connection.do(self._connection.redis.zcount(_KEY, time.time(), "+inf")))
+        return int(await self._connection.call("ZCOUNT", _KEY, str(time.time()), "+inf"))

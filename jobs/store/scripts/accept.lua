@@ -21,12 +21,9 @@ if key ~= '' then
 end
 
 redis.call('HSET', job, 'spec', spec, 'status', 'queued', 'priority', priority, 'target', target, 'first', target,
-  'start_by', start_by, 'attempt', 0, 'fence', 0, 'lease', 0, 'events', 0)
+  'start_by', start_by, 'attempt', 0, 'fence', 0, 'lease', 0)
 redis.call('ZADD', tag .. ':pending', now_ms() + again, id)
-if watcher ~= '' then
-  redis.call('SADD', tag .. ':watch:' .. id, watcher)
-  redis.call('PEXPIRE', tag .. ':watch:' .. id, 3600000)
-end
+if watcher ~= '' then redis.call('HSET', job, 'watch', watcher) end
 for i = 15, #ARGV do
   local index = tag .. ':index:' .. ARGV[i]
   redis.call('ZADD', index, 0, id)

@@ -6,9 +6,9 @@
 -- or {'missing'}, {'ended'}, {'leased'}: nothing to do here.
 local id, token, lease_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local job = KEYS[1]
-local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, given, handed_back, events = unpack(
+local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, given, handed_back, watch = unpack(
   redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by', 'first', 'started', 'cancel',
-    'holder', 'verdict', 'handed_back', 'events'))
+    'holder', 'verdict', 'handed_back', 'watch'))
 if not status then
   redis.call('ZREM', tag .. ':pending', id)
   return {'missing'}
@@ -20,7 +20,7 @@ end
 local now = now_ms()
 if tonumber(lease) > now then
   -- The same call again after its answer was lost on the way.
-  if holder == token then return {given, spec, fence, attempt, started, first, events} end
+  if holder == token then return {given, spec, fence, attempt, started, first, tostring(last_event(id))} end
   return {'leased'}
 end
 
@@ -32,16 +32,17 @@ elseif attempt - (handed_back or 0) >= most then verdict = 'exhausted' end
 
 redis.call('HSET', job, 'fence', fence, 'lease', now + lease_ms, 'holder', token, 'verdict', verdict)
 redis.call('ZADD', tag .. ':pending', now + lease_ms, id)
-if verdict ~= 'run' then return {verdict, spec, tostring(fence), tostring(attempt), started, first, events} end
+if verdict ~= 'run' then return {verdict, spec, tostring(fence), tostring(attempt), started, first, tostring(last_event(id))} end
 
 attempt = attempt + 1
 started = started or tostring(now)
 set_status(id, status, 'running')
 redis.call('HSET', job, 'attempt', attempt, 'started', started, 'target', first)
 local provider = string.match(first, '^[^/]*')
+local events = last_event(id)
 local log = {'job.started', json({attempt = attempt, provider = provider, model = first})}
 if attempt > 1 then
   log[3] = 'stream.reset'
   log[4] = json({reason = 'new_attempt', provider = provider, model = first})
 end
-return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, log))}
+return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, events, watch, log))}

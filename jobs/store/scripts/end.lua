@@ -9,7 +9,7 @@ local job_ms, event_ms, oldest, index_ms, due_ms, before = unpack(ARGV, 7, 12)
 local at = 13 + 2 * before
 local delivery = ARGV[at]
 local job = KEYS[1]
-local current, held, events = unpack(redis.call('HMGET', job, 'status', 'fence', 'events'))
+local current, held, watch, events = unpack(redis.call('HMGET', job, 'status', 'fence', 'watch', 'events'))
 if not current then return {'ended'} end
 if is_terminal(current) then
   -- The same call again after its answer was lost on the way.
@@ -24,13 +24,12 @@ local log = {}
 for i = 13, at - 1 do log[i - 12] = ARGV[i] end
 log[#log + 1] = event
 log[#log + 1] = final
-local n = append(id, log)
-redis.call('HSET', job, 'final', final)
-redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel')
+local n = append(id, last_event(id), watch, log)
+redis.call('HSET', job, 'final', final, 'events', n)
+redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel', 'watch')
 redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
-redis.call('DEL', tag .. ':watch:' .. id)
 if delivery ~= '' then
   local fields = {}
   for i = at + 1, #ARGV do fields[i - at] = ARGV[i] end

@@ -16,23 +16,39 @@ local function is_terminal(status)
   return status == 'succeeded' or status == 'failed' or status == 'cancelled' or status == 'expired'
 end
 
--- Appends events (name, data, name, data, …) to the job's log and pushes them to the gateways that watch it.
--- Ids count up from 1 without gaps. Returns the last id.
-local function append(id, pairs_)
-  local job, log = tag .. ':job:' .. id, tag .. ':events:' .. id
-  local watchers = redis.call('SMEMBERS', tag .. ':watch:' .. id)
-  local n = redis.call('HINCRBY', job, 'events', #pairs_ / 2) - #pairs_ / 2
+-- Takes a gateway from the job's watchers, which are ids separated by spaces.
+local function unwatch(id, gateway)
+  local job, left = tag .. ':job:' .. id, {}
+  for other in string.gmatch(redis.call('HGET', job, 'watch') or '', '%S+') do
+    if other ~= gateway then left[#left + 1] = other end
+  end
+  if #left > 0 then redis.call('HSET', job, 'watch', table.concat(left, ' '))
+  else redis.call('HDEL', job, 'watch') end
+end
+
+-- The id of the last event in the job's log, 0 if there is none.
+local function last_event(id)
+  local newest = redis.call('XREVRANGE', tag .. ':events:' .. id, '+', '-', 'COUNT', 1)
+  return newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or 0
+end
+
+-- Appends events (name, data, name, data, …) after event `n` and pushes them to the gateways in `watch`, separated by
+-- spaces. Ids count up from 1 without gaps. Returns the last id; nothing happens if an event has that id already.
+local function append(id, n, watch, pairs_)
+  local log = tag .. ':events:' .. id
   for i = 1, #pairs_, 2 do
+    local name, data = pairs_[i], pairs_[i + 1]
     n = n + 1
-    redis.call('XADD', log, 'MAXLEN', '~', EVENTS_KEPT, n .. '-0', 'e', pairs_[i], 'd', pairs_[i + 1])
-    if #watchers > 0 then
-      local frame = 'id: ' .. n .. '\nevent: ' .. pairs_[i] .. '\ndata: ' .. pairs_[i + 1] .. '\n\n'
-      local message = id .. ' ' .. n .. ' ' .. pairs_[i] .. '\n' .. frame
-      for _, gateway in ipairs(watchers) do
+    local added = redis.pcall('XADD', log, 'MAXLEN', '~', EVENTS_KEPT, n .. '-0', 'e', name, 'd', data)
+    if type(added) == 'table' and added.err then
+      if i == 1 and string.find(added.err, 'equal or smaller', 1, true) then return n - 1 + #pairs_ / 2 end
+      error(added)
+    end
+    if watch then
+      local message = id .. ' ' .. n .. ' ' .. name .. '\nid: ' .. n .. '\nevent: ' .. name .. '\ndata: ' .. data .. '\n\n'
+      for gateway in string.gmatch(watch, '%S+') do
         -- Nobody listens: that gateway died, or lost its connection and will watch again when it is back.
-        if redis.call('SPUBLISH', tag .. ':wire:' .. gateway, message) == 0 then
-          redis.call('SREM', tag .. ':watch:' .. id, gateway)
-        end
+        if redis.call('SPUBLISH', tag .. ':wire:' .. gateway, message) == 0 then unwatch(id, gateway) end
       end
     end
   end

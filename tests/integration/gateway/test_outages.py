@@ -71,7 +71,7 @@ def check_outage(url: str, job_id: str) -> None:
 def test_a_dead_store_is_told_within_two_seconds_and_its_return_noticed(breakable: Breakable, url: str) -> None:
     job = submit(url).json
 
-    breakable.store.stop(signal.SIGKILL)
+    breakable.kill_store()
     check_outage(url, job["id"])
     breakable.restart_store()
 
@@ -132,7 +132,7 @@ async def test_an_accepted_job_is_not_refused_because_the_store_fails_while_its_
             return (await hand.connection.redis.keys("rb:*:job:*"))[:1]
 
         (key,) = await until(accepted)
-        breakable.store.stop(signal.SIGKILL)
+        breakable.kill_store()
         reply = await waiting
 
     assert (reply.status, reply.json["status"]) == (202, "queued")
@@ -153,7 +153,7 @@ async def test_a_wait_survives_a_restart_of_the_store(
             return request(f"{url}/v1/jobs").json["items"]
 
         (job,) = await until(accepted)
-        breakable.store.stop(signal.SIGKILL)
+        breakable.kill_store()
         breakable.restart_store()
         running = await hand.claim(job["id"])
         await running.end(output={"text": "네"})
@@ -163,7 +163,7 @@ async def test_a_wait_survives_a_restart_of_the_store(
 
 
 def test_a_gateway_starts_without_its_store_and_finds_it_later(breakable: Breakable) -> None:
-    breakable.store.stop(signal.SIGKILL)
+    breakable.kill_store()
     url = breakable.gateway()
     check_problem(submit(url), 503, "store_unavailable")
 

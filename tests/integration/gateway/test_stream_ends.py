@@ -86,12 +86,12 @@ async def test_watches_are_renewed_for_streams_that_outlive_them(hurried: str, h
     async with asyncio.timeout(30), eventsource.opened(f"{hurried}/v1/jobs/{job.id}/events") as source:
         reader = aiter(source)
         assert (await anext(reader)).id == 1
-        assert await hand.connection.redis.delete(keys.watchers(job.id)) == 1, "as if an hour had passed"
+        assert await hand.connection.redis.hdel(keys.job(job.id), "watch") == 1, "as if the store had lost it"
         await job.say("그 사이")
         assert (await anext(reader)).id == 2, "what was missed comes from the log"
 
         async def watched() -> Any:
-            return await hand.connection.redis.ttl(keys.watchers(job.id)) > 60
+            return await hand.connection.redis.hexists(keys.job(job.id), "watch")
 
         await until(watched)
         await job.end()
@@ -112,7 +112,7 @@ async def test_clients_that_leave_leave_nothing_behind(gateways: Gateways, hand:
             tasks.create_task(leave_after_one())
 
     async def unwatched() -> bool:
-        return not await hand.connection.redis.exists(keys.watchers(job.id))
+        return not await hand.connection.redis.hexists(keys.job(job.id), "watch")
 
     async def closed() -> bool:
         return clients(process, gateways.url) == 0
@@ -136,7 +136,7 @@ async def test_clients_that_wait_and_leave_leave_nothing_behind(gateways: Gatewa
     jobs = request(f"{gateways.url}/v1/jobs?metadata.waiting=and%20leaving&limit=50").json["items"]
 
     async def unwatched() -> bool:
-        return not await hand.connection.redis.exists(*(keys.watchers(job["id"]) for job in jobs))
+        return not any([await hand.connection.redis.hexists(keys.job(job["id"]), "watch") for job in jobs])
 
     async def closed() -> bool:
         return clients(process, gateways.url) == 0
@@ -338,7 +338,7 @@ async def test_a_store_killed_and_restarted_in_mid_stream_costs_no_event(
             return len(got) == job.last
 
         await until(arrived)
-        breakable.store.stop(signal.SIGKILL)
+        breakable.kill_store()
         breakable.restart_store()
         await job.say("후", "후")
         await until(arrived, what="events appended after the restart")
@@ -355,7 +355,7 @@ async def test_a_stream_stays_open_through_a_restart_of_the_store(
     async with asyncio.timeout(60), eventsource.opened(f"{url}/v1/jobs/{job.id}/events") as source:
         reader = aiter(source)
         assert (await anext(reader)).id == 1
-        breakable.store.stop(signal.SIGKILL)
+        breakable.kill_store()
         breakable.restart_store()
         await job.say("후")
         assert (await anext(reader)).id == 2

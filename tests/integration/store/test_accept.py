@@ -150,8 +150,16 @@ async def test_a_start_deadline_counts_from_creation_and_falls_back_to_the_setti
 async def test_who_submits_can_watch_from_the_first_event_on(store: JobStore, connection: Connection) -> None:
     made = spec()
     await store.accept(made, watcher="gateway-1")
-    assert await connection.redis.smembers(keys.watchers(made.id)) == {b"gateway-1"}
-    assert await seconds_left(connection, keys.watchers(made.id)) is not None
+    assert await connection.redis.hget(keys.job(made.id), "watch") == b"gateway-1"
+
+
+async def test_a_hint_rides_along_once(store: JobStore, connection: Connection) -> None:
+    made, again = spec(shard=5), spec(shard=5)
+    for _ in range(2):
+        await store.accept(made, idempotency=("me:k", b"body"), hint=("jobs.x", "go"))
+    await store.accept(again, idempotency=("me:k", b"body"), hint=("jobs.x", "go"))
+    assert await connection.redis.lrange("jobs.x", 0, -1) == [b"go"]
+    await connection.redis.delete("jobs.x")
 
 
 @pytest.mark.parametrize("job_id", ["", "x", "job_", "dlv_" + "0" * 26, "job_" + "0" * 25 + "é"])

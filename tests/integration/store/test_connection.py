@@ -78,7 +78,7 @@ async def test_a_store_that_is_down_is_told_soon_by_every_call_and_is_found_agai
     async with connected(own_store) as connection:
         store = JobStore(connection, settings)
         await accepted(store)
-        own_store.store.stop(signal.SIGKILL)
+        own_store.kill_store()
         for name, call in (await every_call(connection, settings)).items():
             began = time.monotonic()
             with pytest.raises(errors.StoreUnavailable) as raised:

@@ -60,14 +60,14 @@ async def test_it_leaves_the_pending_set_and_its_index_and_nobody_watches_it(
     store: JobStore, connection: Connection
 ) -> None:
     claim = await running(store)
-    await connection.redis.sadd(keys.watchers(claim.spec.id), "gateway")
+    await connection.redis.hset(keys.job(claim.spec.id), "watch", "gateway")
     await store.end(claim.fence, ended(claim, "failed"))
     assert await pending(connection) == set()
     for status in ("queued", "running", "succeeded"):
         assert await connection.redis.zscore(keys.index(0, f"status:{status}"), claim.spec.id) is None
     assert await connection.redis.zscore(keys.index(0, "status:failed"), claim.spec.id) is not None
     assert await connection.redis.zscore(keys.index(0, "all"), claim.spec.id) is not None
-    assert not await connection.redis.exists(keys.watchers(claim.spec.id))
+    assert not await connection.redis.hexists(keys.job(claim.spec.id), "watch")
 
 
 async def test_the_same_call_twice_is_one_end(store: JobStore, connection: Connection, outbox: Outbox) -> None:

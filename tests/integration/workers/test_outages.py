@@ -24,7 +24,7 @@ def test_jobs_survive_a_killed_store(floor: Floor, vendor_server: VendorServer, 
     vendor_server.script(Script(deltas=WORDS, delta_s=0.1))
     jobs = [floor.submit("openai/gpt-4o", callback=callback_inbox.url) for _ in range(12)]
     eventually(lambda: all("text.delta" in floor.names(job_id) for job_id in jobs))
-    floor.store.stop(signal.SIGKILL)
+    floor.kill_store()
     time.sleep(0.7)  # Some of the answer comes while there is no store.
     floor.restart_store()
     restarted = time.time()
@@ -145,7 +145,7 @@ def test_a_callback_left_by_a_killed_worker_is_delivered_by_the_next(
 
 
 def test_a_worker_started_before_its_store_waits_for_it(own_stack: Stack) -> None:
-    own_stack.store.stop(signal.SIGKILL)
+    own_stack.kill_store()
     worker = own_stack.worker()
     time.sleep(2.0)  # It has tried by now, and failed.
     assert worker.exit_code is None
@@ -165,7 +165,7 @@ def test_a_worker_stops_also_without_its_store(own_stack: Stack) -> None:
     idle = own_stack.worker()
     url = own_stack.gateway()
     own_stack.wait_ready(url)
-    own_stack.store.stop(signal.SIGKILL)
+    own_stack.kill_store()
     began = time.monotonic()
     idle.stop()
     assert time.monotonic() - began < 20

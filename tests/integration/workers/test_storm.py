@@ -22,7 +22,7 @@ def test_a_storm_loses_and_doubles_nothing(
     eventually(lambda: len(vendor_server.received) >= JOBS // 4)
     first.stop(signal.SIGKILL)
     third = floor.begin_worker()
-    floor.store.stop(signal.SIGKILL)
+    floor.kill_store()
     floor.restart_store()
     jobs += [floor.submit("openai/gpt-4o", callback=callback_inbox.url) for _ in range(JOBS // 2)]
     eventually(lambda: any("text.delta" in floor.names(job_id) for job_id in jobs[JOBS // 2 :]))

@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,9 @@ def test_a_hint_goes_to_the_queue_of_its_priority(stack: Stack, dispatch: Dispat
 def test_an_enclosed_hint_is_what_kombu_would_have_sent(stack: Stack, dispatch: Dispatch) -> None:
     enclosures = Enclosures(celery_app(Settings(redis_url=stack.store_spec.url)))
     for priority in QUEUES:
-        dispatch.send("job_1", priority)
-        eventually(lambda priority=priority: hints(stack, QUEUES[priority]))
         queue, enclosed = enclosures.of("job_1", priority)
+        dispatch.send("job_1", priority)
+        eventually(partial(hints, stack, queue))
         with Redis.from_url(stack.store_spec.url) as redis:
             sent = json.loads(redis.lindex(queue, 0))
         made = json.loads(enclosed)
@@ -76,7 +77,7 @@ def test_a_broker_that_is_away_is_in_nobodys_way(stack: Stack, dispatch: Dispatc
     dispatch.send("job_before", "normal")
     eventually(lambda: dispatch.depth() == 1)
     if how == "down":
-        stack.store.stop(signal.SIGKILL)
+        stack.kill_store()
     else:
         stack.store.send(signal.SIGSTOP)
     began = time.monotonic()

@@ -247,7 +247,7 @@ async def test_an_outage_of_the_store_loses_and_doubles_nothing(outage: Outage, 
             if how == "hangs":
                 outage.stack.store.send(signal.SIGSTOP)
             else:
-                outage.stack.store.stop(signal.SIGKILL)
+                outage.stack.kill_store()
             for n in range(50):
                 tells.text(f"{n} ")
                 await asyncio.sleep(0.01)
@@ -268,7 +268,7 @@ async def test_a_cancelled_run_does_not_wait_for_the_store(outage: Outage) -> No
         async with Narrator(outage.store, claim) as tells:
             tells.text("told")
             await outage.store.appended.wait()
-            outage.stack.store.stop(signal.SIGKILL)
+            outage.stack.kill_store()
             tells.text("lost")
             await asyncio.sleep(1000)
 
@@ -282,7 +282,7 @@ async def test_a_cancelled_run_does_not_wait_for_the_store(outage: Outage) -> No
 
 async def test_a_time_limit_ends_also_the_waiting_for_the_store(outage: Outage) -> None:
     claim: Any = await running(outage.store)
-    outage.stack.store.stop(signal.SIGKILL)
+    outage.stack.kill_store()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5), Narrator(outage.store, claim) as tells:
             tells.text("never")

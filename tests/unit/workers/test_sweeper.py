@@ -1,7 +1,6 @@
 """Hints sent again for what was left behind, and only then."""
 
 import asyncio
-import signal
 from pathlib import Path
 
 import pytest
@@ -76,7 +75,7 @@ async def test_sweeping_goes_on_through_outages_of_store_and_broker(
         return float(await connection.redis.zscore(keys.pending(0), first)) > 1
 
     await until(taken)
-    stack.store.stop(signal.SIGKILL)
+    stack.kill_store()
     await asyncio.sleep(0.2)
     stack.restart_store()
     hints.waiting = 0
