@@ -18,7 +18,7 @@ from jobs import event
 from jobs.event import Event
 from jobs.job import JobSpec, PromptRef
 from jobs.settings import Settings
-from jobs.store.connection import Connection
+from jobs.store.connection import Command, Connection
 from jobs.store.jobs import Claim, JobStore
 
 _TICK_S = 0.001
@@ -31,11 +31,11 @@ _DATA = b"<data>"
 class _Recorder(Connection):
     """A connection that keeps the command instead of sending it."""
 
-    words: tuple[Any, ...] = ()
+    words: Command = ()
 
-    async def _evalsha(self, sha: str, key: str, args: tuple[Any, ...]) -> Any:
-        self.words = ("EVALSHA", sha, 1, key, *args)
-        return 0
+    async def _exchange(self, batch: Sequence[Command]) -> list[Any]:
+        (self.words,) = batch
+        return [0]
 
 
 class _Command:

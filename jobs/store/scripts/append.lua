@@ -6,6 +6,4 @@ local job = KEYS[1]
 local status, held, watch = unpack(redis.call('HMGET', job, 'status', 'fence', 'watch'))
 if held ~= fence or status ~= 'running' then return -1 end
 if target ~= '' then redis.call('HSET', job, 'target', target) end
-local log = {}
-for i = 5, #ARGV do log[i - 4] = ARGV[i] end
-return append(id, tonumber(last), watch, log)
+return append(id, tonumber(last), watch, ARGV, 5)

@@ -45,4 +45,4 @@ if attempt > 1 then
   log[3] = 'stream.reset'
   log[4] = json({reason = 'new_attempt', provider = provider, model = first})
 end
-return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, events, watch, log))}
+return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, events, watch, log, 1))}

@@ -24,7 +24,7 @@ local log = {}
 for i = 13, at - 1 do log[i - 12] = ARGV[i] end
 log[#log + 1] = event
 log[#log + 1] = final
-local n = append(id, last_event(id), watch, log)
+local n = append(id, last_event(id), watch, log, 1)
 redis.call('HSET', job, 'final', final, 'events', n)
 redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel', 'watch')
 redis.call('ZREM', tag .. ':pending', id)

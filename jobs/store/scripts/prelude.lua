@@ -1,4 +1,5 @@
--- Shared by all scripts. KEYS[1] is a key of the shard; every other key is derived from its hash tag.
+-- Shared by all scripts, each of which gets the first part and whatever it calls of the others. Parts are separated by
+-- empty lines. KEYS[1] is a key of the shard; every other key is derived from its hash tag.
 local tag = string.match(KEYS[1], '^rb:{%d+}')
 local EVENTS_KEPT = 10000
 
@@ -32,16 +33,17 @@ local function last_event(id)
   return newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or 0
 end
 
--- Appends events (name, data, name, data, …) after event `n` and pushes them to the gateways in `watch`, separated by
--- spaces. Ids count up from 1 without gaps. Returns the last id; nothing happens if an event has that id already.
-local function append(id, n, watch, pairs_)
+-- Appends the events in `list` from `first` on (name, data, name, data, …) after event `n`, and pushes them to the
+-- gateways in `watch`, separated by spaces. Ids count up from 1 without gaps. Returns the last id; nothing happens if an
+-- event has that id already.
+local function append(id, n, watch, list, first)
   local log = tag .. ':events:' .. id
-  for i = 1, #pairs_, 2 do
-    local name, data = pairs_[i], pairs_[i + 1]
+  for i = first, #list, 2 do
+    local name, data = list[i], list[i + 1]
     n = n + 1
     local added = redis.pcall('XADD', log, 'MAXLEN', '~', EVENTS_KEPT, n .. '-0', 'e', name, 'd', data)
-    if type(added) == 'table' and added.err then
-      if i == 1 and string.find(added.err, 'equal or smaller', 1, true) then return n - 1 + #pairs_ / 2 end
+    if type(added) == 'table' then  -- an error, not an id
+      if i == first and string.find(added.err, 'equal or smaller', 1, true) then return n - 1 + (#list - i + 1) / 2 end
       error(added)
     end
     if watch then
