@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from jobs.process import settle
+
 _LINE_LIMIT = 4 * 1024 * 1024
 _STOP_S = 40.0
 _STRANGE = ("RINGBACK_", "AWS_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", "OTEL_")
@@ -130,6 +132,7 @@ def serve(main: Callable[[Parent], Any]) -> None:
     import uvloop
 
     try:
+        settle()  # what the garbage collector held up here would look like the gateway's doing
         uvloop.run(main(Parent()))
     except EOFError:
         return

@@ -112,6 +112,7 @@ async def _serve(settings: Settings, prompts: Registry, listener: socket.socket)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
+    process.settle()
     hub = asyncio.create_task(gateway.hub.run())
     hub.add_done_callback(lambda task: drain() if not task.cancelled() else None)
     _log.info("gateway_starting", host=settings.host, port=listener.getsockname()[1])

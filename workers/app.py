@@ -110,6 +110,7 @@ def run(settings: Settings) -> None:
     runtime.start(send_probe)
     _log.info("worker_starting", slots=settings.worker_slots, providers=settings.providers)
     worker = app.Worker(hostname=hostname, without_gossip=True, without_mingle=True, without_heartbeat=True, quiet=True)
+    process.settle()
     worker.start()
     runtime.close()
     dispatch.close()
