@@ -75,9 +75,12 @@ class Submission:
         )
 
     def _check_callback(self, request: JobRequest) -> None:
-        if request.callback is None:
+        callback = request.callback
+        if callback is None:
             return
-        if objection := self._policy.objection(request.callback.url):
+        if sum(way is not msgspec.UNSET for way in (callback.url, callback.slack, callback.database)) != 1:
+            raise errors.InvalidRequest.at("#/callback", "needs exactly one of url, slack and database")
+        if callback.url is not msgspec.UNSET and (objection := self._policy.objection(callback.url)):
             raise errors.CallbackNotAllowed.at("#/callback/url", objection)
 
     def _targets(self, request: JobRequest, job_type: JobType) -> tuple[str, ...]:

@@ -61,11 +61,34 @@ class Deadline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """From the start of an attempt to its end."""
 
 
-class Callback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where and on which events the caller wants to be called back."""
+class SlackCallback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A message in Slack, over a named webhook or into a channel; exactly one of them."""
 
-    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    webhook: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    """A destination with `slack_webhook` in ringback.toml."""
+    channel: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] | None = None
+    """A channel's name or id, reached with the one destination that has a `slack_token`."""
+
+
+class Callback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where and on which events the caller wants to be called back; exactly one of url, slack and database."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)] | msgspec.UnsetType = msgspec.UNSET
+    slack: SlackCallback | msgspec.UnsetType = msgspec.UNSET
+    database: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | msgspec.UnsetType = msgspec.UNSET
+    """A destination with `database_url` in ringback.toml."""
     events: Annotated[tuple[JobEvent, ...], msgspec.Meta(min_length=1)] = TERMINAL_EVENTS
+
+    @property
+    def destination(self) -> str:
+        """Where it goes, in one string: the URL, `slack:webhook:NAME`, `slack:channel:NAME` or `database:NAME`."""
+        if self.url is not msgspec.UNSET:
+            return self.url
+        if self.slack is not msgspec.UNSET:
+            return (
+                f"slack:webhook:{self.slack.webhook}" if self.slack.webhook else f"slack:channel:{self.slack.channel}"
+            )
+        return f"database:{self.database}"
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

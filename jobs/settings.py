@@ -45,6 +45,30 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     total_s: float = 600.0
 
 
+class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A `[destinations.NAME]` in ringback.toml: exactly one of the first four says what it is."""
+
+    url: str = ""
+    """What is said here holds for callbacks to URLs that start with this one."""
+    slack_webhook: str = ""
+    """An incoming webhook's URL."""
+    slack_token: str = ""
+    """A bot's token; at most one destination has one."""
+    database_url: str = ""
+    """As SQLAlchemy spells it, such as `postgresql+pg8000://…` or `sqlite:////…`."""
+    table: str = "ringback_results"
+    secret: str = ""
+    """`whsec_…`: signs instead of `webhook_secret`."""
+    previous_secret: str = ""
+    """While a secret rotates, callbacks carry the signature of this one too."""
+    signing_key: str = ""
+    """`whsk_…` and base64 of an Ed25519 key's 32 bytes: callbacks also carry its `v1a` signature."""
+    concurrency: int = 16
+    """Deliveries under way to it at once, per worker process."""
+    per_second: float = 0.0
+    """Deliveries begun in a second, per worker process; 0: as many as come. Slack channels never get more than one."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Ringback's settings. Each field `x` is `x` in ringback.toml and `RINGBACK_X` in the environment."""
 
@@ -69,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Which providers are on; empty: those whose credentials are in the environment, and `offline`."""
     routes: dict[str, tuple[str, ...]] = {}
     """Names for ordered lists of `provider/model`; only in ringback.toml."""
+    destinations: dict[str, Destination] = {}
+    """Where callbacks go besides the URLs that callers name, and what holds for such URLs; only in ringback.toml."""
     timeouts: Timeouts = Timeouts()
     """Only in ringback.toml."""
     shards: int = 16
@@ -120,7 +146,7 @@ def _is_network(entry: str) -> bool:
     return True
 
 
-_IN_FILE_ONLY = frozenset({"routes", "timeouts"})
+_IN_FILE_ONLY = frozenset({"routes", "destinations", "timeouts"})
 _LISTS = frozenset({"callback_allow", "providers"})
 _POSITIVE = (
     *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),

@@ -23,7 +23,8 @@ from jobs.store.presence import Presence
 from prompts.registry import Registry
 from providers.registry import Services
 from workers.answering import Answering
-from workers.delivery import Deliverer
+from workers.delivery import ATTEMPT_S, Deliverer
+from workers.destinations.http import HttpSender
 from workers.leases import Leases
 from workers.probe import Probe
 from workers.runner import Runner
@@ -64,7 +65,9 @@ class Runtime:
         store = JobStore(self._connection, settings)
         self._services = Services(settings)
         self._leases = Leases(store, settings.lease_s)
-        self._deliverer = Deliverer(Outbox(self._connection, settings), AddressPolicy.of(settings), self._secret)
+        self._deliverer = Deliverer(
+            Outbox(self._connection, settings), HttpSender(AddressPolicy.of(settings), self._secret, ATTEMPT_S)
+        )
         self._runner = Runner(
             settings,
             store,

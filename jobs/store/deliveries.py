@@ -31,7 +31,8 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     webhook_id: str
     event: JobEvent
-    url: str
+    destination: str
+    """As `jobs.job.Callback.destination` spells it."""
     created_ms: int
     body: bytes
     sequence: int = 0
@@ -52,7 +53,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
             id=ids.new(keys.DELIVERY_PREFIX, shard, at_ms=at_ms),
             webhook_id=ids.new(keys.MESSAGE_PREFIX, shard, at_ms=at_ms),
             event=event,
-            url=job.callback.url,
+            destination=job.callback.destination,
             created_ms=at_ms,
             body=msgspec.json.encode(CallbackBody(type=event, timestamp=timestamp, data=job)),
             sequence=sequence,
@@ -62,7 +63,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
         """Its id and the fields of its hash, as the scripts take them."""
         return (
             self.id,
-            *("webhook_id", self.webhook_id, "event", self.event, "url", self.url),
+            *("webhook_id", self.webhook_id, "event", self.event, "destination", self.destination),
             *("created", self.created_ms, "body", self.body, "sequence", self.sequence),
         )
 
@@ -101,7 +102,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     webhook_id: str
     sequence: int
-    url: str
+    destination: str
     body: bytes
     tries: int
     """Attempts made before this one."""
@@ -114,7 +115,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
             job_id=job_id,
             webhook_id=new.webhook_id,
             sequence=sequence,
-            url=new.url,
+            destination=new.destination,
             body=new.body,
             tries=0,
         )
@@ -180,7 +181,7 @@ def _due(id_: str, fields: Mapping[bytes, bytes]) -> Due:
         job_id=fields[b"job_id"].decode(),
         webhook_id=fields[b"webhook_id"].decode(),
         sequence=int(fields[b"sequence"]),
-        url=fields[b"url"].decode(),
+        destination=fields[b"destination"].decode(),
         body=fields[b"body"],
         tries=int(fields[b"tries"]),
     )
@@ -193,7 +194,7 @@ def _delivery(id_: str, fields: Mapping[bytes, bytes], attempts: list[bytes], ne
         webhook_id=fields[b"webhook_id"].decode(),
         event=fields[b"event"].decode(),
         sequence=int(fields[b"sequence"]),
-        destination=fields[b"url"].decode(),
+        destination=fields[b"destination"].decode(),
         status=fields[b"status"].decode(),  # type: ignore[arg-type]  # the scripts write no other
         created_at=moment(int(fields[b"created"])),
         next_attempt_at=moment(int(next_ms)) if next_ms is not None else None,

@@ -26,7 +26,9 @@ from jobs.store.jobs import JobStore
 from ringback.testing.inbox import CallbackInbox
 from tests.integration.store.sample import callback_of, ended, running, until
 from workers import delivery
-from workers.delivery import SCHEDULE_S, AddressRefused, Deliverer, GuardedResolver
+from workers.delivery import SCHEDULE_S, Deliverer
+from workers.destinations.guard import AddressRefused, GuardedResolver
+from workers.destinations.http import HttpSender
 
 SECRET = signing.new_secret()
 LOOPBACK = ("127.0.0.0/8",)
@@ -39,7 +41,7 @@ class Sender:
         self.connection = connection
         self.store, self.outbox = JobStore(connection, settings), Outbox(connection, settings)
         policy = AddressPolicy.of(Settings(callback_allow=allow))
-        self.deliverer = Deliverer(self.outbox, policy, signing.secret_bytes(SECRET))
+        self.deliverer = Deliverer(self.outbox, HttpSender(policy, signing.secret_bytes(SECRET), delivery.ATTEMPT_S))
 
     async def put(self, url: str) -> tuple[str, Due]:
         """Ends a job with a callback to `url`, leased to this process; the job's id and the delivery."""

@@ -25,7 +25,8 @@ from ringback.testing.inbox import CallbackInbox
 from tests.integration.store.sample import accepted, claimed, lapse, names, now_ms, running, until
 from workers import leases as leases_module
 from workers.answering import Answering
-from workers.delivery import Deliverer
+from workers.delivery import ATTEMPT_S, Deliverer
+from workers.destinations.http import HttpSender
 from workers.leases import Leases
 from workers.runner import Runner
 
@@ -70,7 +71,8 @@ class Worker:
         self.connection = connection
         self.store, self.outbox = store(connection, settings), Outbox(connection, settings)
         self.leases, self.hints = Leases(self.store, settings.lease_s), Hints()
-        self.deliverer = Deliverer(self.outbox, AddressPolicy((ip_network("127.0.0.0/8"),)), SECRET)
+        policy = AddressPolicy((ip_network("127.0.0.0/8"),))
+        self.deliverer = Deliverer(self.outbox, HttpSender(policy, SECRET, ATTEMPT_S))
         self.answering = Answering(PROMPTS, Services(settings), settings.timeouts)
         self.runner = Runner(settings, self.store, self.leases, self.answering, self.deliverer, self.hints)
 

@@ -1,0 +1,104 @@
+"""Callbacks over HTTP: a signed POST to an address that may be called."""
+
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import aiohttp
+from yarl import URL
+
+from jobs import signing
+from jobs.addresses import AddressPolicy
+from jobs.store.deliveries import EXCERPT_BYTES, Due
+from workers.destinations.guard import AddressRefused, GuardedResolver
+from workers.destinations.service import Outcome
+
+CONNECT_S = 10.0
+
+
+class HttpSender:
+    """Posts callbacks."""
+
+    def __init__(self, policy: AddressPolicy, secret: bytes, attempt_s: float) -> None:
+        """Must be made within the event loop; `secret` is the signing key, `attempt_s` bounds one attempt."""
+        self._policy = policy
+        self._secret = secret
+        self._attempt_s = attempt_s
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=GuardedResolver(policy), limit=0, ttl_dns_cache=10),
+            timeout=aiohttp.ClientTimeout(total=attempt_s, sock_connect=CONNECT_S),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+
+    async def send(self, due: Due) -> Outcome:
+        """See `Sender`."""
+        try:
+            url = URL(due.destination)
+            # Also as the client reads it, which asks no resolver about an address: no two readers of URLs agree.
+            if objection := self._policy.objection(due.destination) or self._policy.objection(str(url)):
+                raise AddressRefused(f"the URL {objection}")
+            async with self._session.post(
+                url, data=due.body, headers=self._headers(due), allow_redirects=False
+            ) as response:
+                excerpt = await _read_excerpt(response)
+                return Outcome(
+                    verdict=_verdict(response.status),
+                    status_code=response.status,
+                    excerpt=excerpt.decode(errors="replace"),
+                    pause_s=_retry_after(response.headers.get("Retry-After")),
+                )
+        except TimeoutError:
+            return Outcome(verdict="again", error=f"no complete answer within {self._attempt_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            return Outcome(verdict="again", error=_reason(failure))
+
+    def _headers(self, due: Due) -> dict[str, str]:
+        timestamp = int(time.time())
+        return {
+            "content-type": "application/json",
+            "user-agent": "Ringback",
+            "webhook-id": due.webhook_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signing.signature(self._secret, due.webhook_id, timestamp, due.body),
+            "ringback-sequence": str(due.sequence),
+        }
+
+    async def aclose(self) -> None:
+        """See `Sender`."""
+        await self._session.close()
+
+
+def _verdict(status: int) -> Literal["delivered", "again", "never"]:
+    if 200 <= status < 300:
+        return "delivered"
+    return "never" if status == 410 else "again"
+
+
+def _retry_after(value: str | None) -> float:
+    """The seconds that a `Retry-After` header asks for; 0 if there is none or it cannot be read."""
+    if value is None:
+        return 0.0
+    if value.isascii() and value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+async def _read_excerpt(response: aiohttp.ClientResponse) -> bytes:
+    excerpt = b""
+    while len(excerpt) < EXCERPT_BYTES and (chunk := await response.content.read(EXCERPT_BYTES - len(excerpt))):
+        excerpt += chunk
+    return excerpt
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, aiohttp.ClientConnectorError) and isinstance(failure.os_error, AddressRefused):
+        return f"refused: {failure.os_error}"
+    if isinstance(failure, AddressRefused):
+        return f"refused: {failure}"
+    return f"{type(failure).__name__}: {failure}"[:500]
