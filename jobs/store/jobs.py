@@ -77,6 +77,8 @@ def _indexes(spec: JobSpec) -> list[str]:
     names = ["all", f"type:{spec.type}", "status:queued"]
     if spec.session_id:
         names.append(f"session:{spec.session_id}")
+    if spec.owner:
+        names.append(f"owner:{spec.owner}")
     metadata: dict[str, Any] = msgspec.json.decode(spec.metadata)
     found = (listing.metadata_index(key, value) for key, value in metadata.items())
     return names + [name for name in found if name][:INDEXED_METADATA]
@@ -122,6 +124,7 @@ class JobStore:
             _json.encode(spec),
             spec.priority,
             spec.targets[0],
+            spec.owner,
             spec.created_ms + _ms(start_s) if start_s else 0,
             _ms(HINT_AGAIN_S),
             watcher,

@@ -1,9 +1,9 @@
 -- Accepts a job: record, idempotency record, pending entry and indexes, all or nothing.
--- ARGV: id, spec, priority, target, start_by ms or 0, ms until the hint is sent again, watching gateway or '',
+-- ARGV: id, spec, priority, target, owner or '', start_by ms or 0, ms until the hint is sent again, watching gateway or '',
 --       queue of the broker or '', hint to push onto it, idempotency key or '', fingerprint, idempotency ms, oldest id kept in indexes, index ms, index name…
 -- Returns {'created', id}, {'same', id of the earlier job} or {'reused'} (the key was used with another body).
-local id, spec, priority, target, start_by, again, watcher, queue, hint = unpack(ARGV, 1, 9)
-local key, fingerprint, key_ms, oldest, index_ms = unpack(ARGV, 10, 14)
+local id, spec, priority, target, owner, start_by, again, watcher, queue, hint = unpack(ARGV, 1, 10)
+local key, fingerprint, key_ms, oldest, index_ms = unpack(ARGV, 11, 15)
 local job = tag .. ':job:' .. id
 
 -- The same call again after its answer was lost on the way.
@@ -21,10 +21,10 @@ if key ~= '' then
 end
 
 redis.call('HSET', job, 'spec', spec, 'status', 'queued', 'priority', priority, 'target', target, 'first', target,
-  'start_by', start_by, 'attempt', 0, 'fence', 0, 'lease', 0)
+  'owner', owner, 'start_by', start_by, 'attempt', 0, 'fence', 0, 'lease', 0)
 redis.call('ZADD', tag .. ':pending', now_ms() + again, id)
 if watcher ~= '' then redis.call('HSET', job, 'watch', watcher) end
-for i = 15, #ARGV do
+for i = 16, #ARGV do
   local index = tag .. ':index:' .. ARGV[i]
   redis.call('ZADD', index, 0, id)
   trim(index, oldest, index_ms)
