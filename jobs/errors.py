@@ -135,7 +135,7 @@ class EventsGone(RingbackError):
 
 
 class StoreUnavailable(RingbackError):
-    """The job store cannot be reached; nothing was accepted. Try again shortly."""
+    """The job store did not answer; whether this was done is not known. Repeat it with the same Idempotency-Key."""
 
     code = "store_unavailable"
     status = 503
