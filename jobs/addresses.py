@@ -40,6 +40,38 @@ _DENIED_V4 = tuple(
 )
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _DENIED_V6 = tuple(IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
+BAD_PORTS = frozenset(
+    (
+        *(0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104),
+        *(109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526),
+        *(
+            530,
+            531,
+            532,
+            540,
+            548,
+            554,
+            556,
+            563,
+            587,
+            601,
+            636,
+            989,
+            990,
+            993,
+            995,
+            1719,
+            1720,
+            1723,
+            2049,
+            3659,
+            4045,
+        ),
+        *(4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    )
+)
+"""Ports of services that take no HTTP but might act on lines of it: the bad ports of the Fetch standard. None may be
+called, wherever it is."""
 _NAME = re.compile(r"[a-z0-9._-]+")
 
 
@@ -59,6 +91,7 @@ class AddressPolicy(msgspec.Struct, frozen=True):
         except UnicodeError as error:
             raise errors.ConfigurationError(f"RINGBACK_CALLBACK_ALLOW: holds a name that cannot be: {error}") from error
 
+    @functools.lru_cache(maxsize=4096)  # noqa: B019  # as below
     def allows(self, address: str) -> bool:
         """Whether that IP address may be dialed; False for anything that is not an address."""
         try:
@@ -71,7 +104,7 @@ class AddressPolicy(msgspec.Struct, frozen=True):
             return True
         if isinstance(ip, IPv4Address):
             return not any(ip in net for net in _DENIED_V4)
-        return ip in _GLOBAL_V6 and not any(ip in net for net in _DENIED_V6)
+        return ip in _GLOBAL_V6 and not ip.scope_id and not any(ip in net for net in _DENIED_V6)
 
     def trusts(self, host: str) -> bool:
         """Whether the operator allows that host by its name, whatever it resolves to."""
@@ -125,13 +158,13 @@ def _shape_objection(parts: SplitResult, port: int | None) -> str | None:
         return "has no host"
     if parts.username is not None or parts.password is not None:
         return "must not hold a user name or password"
-    return "has port 0" if port == 0 else None
+    return f"has port {port}, where no HTTP is spoken" if port in BAD_PORTS else None
 
 
 def _literal(host: str) -> str | None:
     """The address that `host` spells, in any spelling that resolvers accept (`127.1`, `0x7f000001`, `2130706433`)."""
     try:
-        return str(ip_address(host.partition("%")[0]))
+        return str(ip_address(host))
     except ValueError:
         pass
     parts = host.split(".")

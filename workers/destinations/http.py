@@ -11,10 +11,8 @@ from yarl import URL
 from jobs import signing
 from jobs.addresses import AddressPolicy
 from jobs.store.deliveries import EXCERPT_BYTES, Due
-from workers.destinations.guard import AddressRefused, GuardedResolver
+from workers.destinations.guard import AddressRefused, guarded_session
 from workers.destinations.service import Outcome
-
-CONNECT_S = 10.0
 
 
 class HttpSender:
@@ -25,13 +23,7 @@ class HttpSender:
         self._policy = policy
         self._secret = secret
         self._attempt_s = attempt_s
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=GuardedResolver(policy), limit=0, ttl_dns_cache=10),
-            timeout=aiohttp.ClientTimeout(total=attempt_s, sock_connect=CONNECT_S),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+        self._session = guarded_session(policy, total_s=attempt_s)
 
     async def send(self, due: Due) -> Outcome:
         """See `Sender`."""

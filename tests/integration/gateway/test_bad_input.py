@@ -192,7 +192,7 @@ def test_a_callback_that_cannot_or_must_not_be_called_is_refused(gateways: Gatew
     "url",
     [
         "http://127.0.0.1/",
-        "http://localhost:9/",
+        "http://localhost:8080/",
         "http://LOCALHOST./",
         "http://a.localhost/",
         "http://[::1]/",

@@ -192,8 +192,8 @@ def test_an_allowed_host_of_another_script_is_the_one_that_is_dialed() -> None:
 
 def test_an_allowed_host_may_be_an_address_by_name_only() -> None:
     policy = allowing("localhost")
-    assert policy.objection("http://localhost:9/") is None
-    assert policy.objection("http://127.0.0.1:9/")
+    assert policy.objection("http://localhost:8080/") is None
+    assert policy.objection("http://127.0.0.1:8080/")
     assert policy.objection("http://api.localhost/")
 
 

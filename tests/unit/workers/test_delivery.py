@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp.abc import ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from standardwebhooks.webhooks import Webhook
 
 from jobs import signing
@@ -324,20 +322,16 @@ async def test_what_may_not_be_called_is_a_recorded_failure(
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Every name resolves to these addresses."""
 
-    async def resolve(self: object, host: str, port: int = 0, family: Any = socket.AF_UNSPEC) -> list[ResolveResult]:
+    def lookup(host: str, port: int, **_: Any) -> list[Any]:
         return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
+            (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address.partition("%")[0], port, 0, int(zone or 0)))
+            if ":" in address
+            else (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
             for address in addresses
+            for zone in [address.partition("%")[2]]
         ]
 
-    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
 
 
 @pytest.mark.parametrize(
@@ -382,10 +376,10 @@ async def test_what_it_dials_is_what_was_checked(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_name_that_does_not_resolve_is_recorded(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(*_: Any) -> list[ResolveResult]:
+    def lookup(*_: Any, **__: Any) -> list[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(ThreadedResolver, "resolve", resolve)
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
     found = await make().send("http://nobody.invalid/")
     assert found.status == "pending"
     assert found.attempts[0].error
