@@ -107,6 +107,34 @@ class Unauthorized(RingbackError):
     status = 401
 
 
+class Forbidden(RingbackError):
+    """This API key may not do that; `errors` says what it lacks."""
+
+    code = "forbidden"
+    status = 403
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> "Forbidden":
+        """The error for one part of the request; `pointer` as in `FieldError`."""
+        return cls(detail, errors=(FieldError(pointer=pointer, detail=detail),))
+
+
+class RateLimited(RingbackError):
+    """This API key makes requests faster than it may; wait for as long as Retry-After says."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+
+class BudgetExhausted(RingbackError):
+    """This API key has spent its tokens of the day; new jobs are accepted again from midnight UTC on."""
+
+    code = "budget_exhausted"
+    status = 429
+    retryable = True
+
+
 class NotFound(RingbackError):
     """There is nothing here."""
 

@@ -85,6 +85,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Route or `provider/model` where neither the job nor its prompt names one."""
     prompts_dir: Path | None = None
     api_keys: Literal["required", "off"] = "required"
+    key_secret: str = ""
+    """At least 32 characters, the same for all gateways: API keys are stored only hashed with it, and another one makes
+    all of them invalid."""
     webhook_secret: str = ""
     """`whsec_` and base64 of 24 to 64 bytes; callbacks are signed with it."""
     callback_allow: tuple[str, ...] = ()

@@ -1,15 +1,16 @@
-"""The directory that `ringback up` keeps its data in: one user at a time, and the webhook secret made for it."""
+"""The directory that `ringback up` keeps its data in: one user at a time, and the secrets made for it."""
 
 import fcntl
 import os
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jobs import errors, signing
 
-_SECRET = "webhook-secret"  # noqa: S105 - the name of the file
+_WEBHOOK_SECRET, _KEY_SECRET = "webhook-secret", "key-secret"  # noqa: S105 - names of files
 _ORPHANS_S = 5.0
 """How long the children of an `up` that was killed may take to be gone."""
 
@@ -68,11 +69,29 @@ def webhook_secret(data_dir: Path) -> str:
 
     Raises `errors.ConfigurationError` when the file holds something else.
     """
-    path = data_dir / _SECRET
+    path = data_dir / _WEBHOOK_SECRET
+    secret = _kept(path, signing.new_secret)
     try:
-        secret = path.read_text(encoding="ascii").strip()
+        signing.secret_bytes(secret)
+    except errors.ConfigurationError as error:
+        raise errors.ConfigurationError(f"{path} holds no signing secret; delete it to have one made") from error
+    return secret
+
+
+def key_secret(data_dir: Path) -> str:
+    """The secret that API keys are hashed with, kept in `data_dir`, made at first use: 64 random hex digits.
+
+    Raises `errors.ConfigurationError` when it cannot be read.
+    """
+    return _kept(data_dir / _KEY_SECRET, lambda: secrets.token_hex(32))
+
+
+def _kept(path: Path, make: Callable[[], str]) -> str:
+    """The secret in that file, made at first use and readable by its owner only."""
+    try:
+        return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
-        secret = signing.new_secret()
+        secret = make()
         partial = path.with_suffix(".new")
         partial.unlink(missing_ok=True)
         partial.touch(mode=0o600, exist_ok=False)
@@ -81,13 +100,13 @@ def webhook_secret(data_dir: Path) -> str:
         return secret
     except (OSError, UnicodeDecodeError) as error:
         raise errors.ConfigurationError(f"{path} cannot be read: {error}") from error
-    try:
-        signing.secret_bytes(secret)
-    except errors.ConfigurationError as error:
-        raise errors.ConfigurationError(f"{path} holds no signing secret; delete it to have one made") from error
-    return secret
 
 
 def has_webhook_secret(data_dir: Path) -> bool:
     """Whether a secret was made there."""
-    return (data_dir / _SECRET).exists()
+    return (data_dir / _WEBHOOK_SECRET).exists()
+
+
+def has_key_secret(data_dir: Path) -> bool:
+    """Whether a secret was made there."""
+    return (data_dir / _KEY_SECRET).exists()

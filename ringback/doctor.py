@@ -100,7 +100,7 @@ def _signing(settings: Settings) -> Finding:
 
 def _shown(field: str, value: Any) -> str:
     """A setting's value without what is secret in it."""
-    if field == "webhook_secret":
+    if field in ("key_secret", "webhook_secret"):
         return "(set)" if value else "(not set)"
     if isinstance(value, str | Path):
         return _without_password(str(value)) or "(not set)"

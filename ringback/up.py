@@ -27,7 +27,7 @@ _READY = '"status":"ready"'
 _IMPATIENT_S = 30.0
 """After so long without being ready, and every so long again, say what is missing."""
 
-_HANDED_DOWN = ("redis_url", "host", "port", "data_dir", "api_keys", "webhook_secret", "providers")
+_HANDED_DOWN = ("redis_url", "host", "port", "data_dir", "api_keys", "key_secret", "webhook_secret", "providers")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +71,8 @@ def complete(given: Settings) -> Plan:
     made_secret = not settings.webhook_secret
     if made_secret:
         settings = msgspec.structs.replace(settings, webhook_secret=data_dir.webhook_secret(home))
+    if not settings.key_secret:
+        settings = msgspec.structs.replace(settings, key_secret=data_dir.key_secret(home))
     return Plan(settings=settings, store=store, made_secret=made_secret)
 
 

@@ -18,6 +18,7 @@ from redis import Redis
 from ringback import embedded
 
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+KEY_SECRET = "pepper0123456789abcdef0123456789"
 
 
 def eventually(condition: Callable[[], Any], *, timeout: float = 20.0, what: str = "") -> Any:
@@ -109,6 +110,7 @@ class Stack:
             "RINGBACK_REDIS_URL": self.store_spec.url,
             "RINGBACK_DATA_DIR": str(home),
             "RINGBACK_API_KEYS": "off",
+            "RINGBACK_KEY_SECRET": KEY_SECRET,
             "RINGBACK_WEBHOOK_SECRET": SECRET,
             "RINGBACK_CALLBACK_ALLOW": "127.0.0.0/8",
             "RINGBACK_LOG_FORMAT": "json",

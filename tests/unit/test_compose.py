@@ -72,11 +72,12 @@ def test_the_store_keeps_jobs_as_the_embedded_one_does() -> None:
     assert "ports" not in COMPOSE["services"]["valkey"]
 
 
-def test_keys_are_required_and_the_secret_must_be_given() -> None:
+def test_keys_are_required_and_the_secrets_must_be_given() -> None:
     for role in ROLES:
         variables = COMPOSE["services"][role]["environment"]
         assert variables["RINGBACK_API_KEYS"] == "${RINGBACK_API_KEYS:-required}"
-        assert variables["RINGBACK_WEBHOOK_SECRET"].startswith("${RINGBACK_WEBHOOK_SECRET:?")
+        for secret in ("RINGBACK_WEBHOOK_SECRET", "RINGBACK_KEY_SECRET"):
+            assert variables[secret].startswith("${" + secret + ":?")
 
 
 def test_the_published_port_is_the_one_it_listens_on() -> None:
