@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -29,10 +30,10 @@ _log = structlog.get_logger(__name__)
 class Deliverer:
     """Delivers from this process."""
 
-    def __init__(self, outbox: Outbox, http: Sender) -> None:
-        """`http` posts to URLs."""
+    def __init__(self, outbox: Outbox, senders: Mapping[str, Sender]) -> None:
+        """`senders` by kind: `http` and, where there are such destinations, `slack` and `database`."""
         self._outbox = outbox
-        self._http = http
+        self._senders = senders
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, due: Due) -> None:
@@ -46,7 +47,7 @@ class Deliverer:
     async def deliver(self, due: Due) -> None:
         """Makes one attempt and records it with what follows from it."""
         at, began = datetime.now(UTC), time.monotonic()
-        outcome = await self._http.send(due)
+        outcome = await self._send(due)
         attempt = Attempt(
             number=due.tries + 1,
             at=at,
@@ -89,7 +90,15 @@ class Deliverer:
             _, unfinished = await asyncio.wait(self._tasks, timeout=limit_s)
             for task in unfinished:
                 task.cancel()
-        await self._http.aclose()
+        for sender in self._senders.values():
+            await sender.aclose()
+
+    async def _send(self, due: Due) -> Outcome:
+        kind, _, _ = due.destination.partition(":")
+        sender = self._senders.get(kind if kind in ("slack", "database") else "http")
+        if sender is None:
+            return Outcome(verdict="again", error=f"this worker has no {kind} destinations")
+        return await sender.send(due)
 
 
 def _consequence(outcome: Outcome, tries: int) -> tuple[DeliveryStatus, float]:

@@ -65,9 +65,8 @@ class Runtime:
         store = JobStore(self._connection, settings)
         self._services = Services(settings)
         self._leases = Leases(store, settings.lease_s)
-        self._deliverer = Deliverer(
-            Outbox(self._connection, settings), HttpSender(AddressPolicy.of(settings), self._secret, ATTEMPT_S)
-        )
+        senders = {"http": HttpSender(AddressPolicy.of(settings), self._secret, ATTEMPT_S)}
+        self._deliverer = Deliverer(Outbox(self._connection, settings), senders)
         self._runner = Runner(
             settings,
             store,

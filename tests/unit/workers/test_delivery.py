@@ -39,7 +39,8 @@ class Sender:
         self.connection = connection
         self.store, self.outbox = JobStore(connection, settings), Outbox(connection, settings)
         policy = AddressPolicy.of(Settings(callback_allow=allow))
-        self.deliverer = Deliverer(self.outbox, HttpSender(policy, signing.secret_bytes(SECRET), delivery.ATTEMPT_S))
+        http = HttpSender(policy, signing.secret_bytes(SECRET), delivery.ATTEMPT_S)
+        self.deliverer = Deliverer(self.outbox, {"http": http})
 
     async def put(self, url: str) -> tuple[str, Due]:
         """Ends a job with a callback to `url`, leased to this process; the job's id and the delivery."""

@@ -72,7 +72,7 @@ class Worker:
         self.store, self.outbox = store(connection, settings), Outbox(connection, settings)
         self.leases, self.hints = Leases(self.store, settings.lease_s), Hints()
         policy = AddressPolicy((ip_network("127.0.0.0/8"),))
-        self.deliverer = Deliverer(self.outbox, HttpSender(policy, SECRET, ATTEMPT_S))
+        self.deliverer = Deliverer(self.outbox, {"http": HttpSender(policy, SECRET, ATTEMPT_S)})
         self.answering = Answering(PROMPTS, Services(settings), settings.timeouts)
         self.runner = Runner(settings, self.store, self.leases, self.answering, self.deliverer, self.hints)
 
