@@ -126,7 +126,7 @@ async def _accept(
     accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint)
     if not accepted.created:
         return accepted.job_id, await desk.store.get(accepted.job_id)
-    if not desk.enclosures:
+    if accepted.hint and not desk.enclosures:
         desk.dispatch.send(spec.id, spec.priority)
     return spec.id, msgspec.json.encode(view(spec, status="queued"))
 

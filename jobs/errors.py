@@ -170,6 +170,22 @@ class StoreUnavailable(RingbackError):
     retryable = True
 
 
+class QueueFull(RingbackError):
+    """Too many jobs wait, or wait too long; nothing was accepted. Try again later."""
+
+    code = "queue_full"
+    status = 503
+    retryable = True
+
+
+class TooManyQueued(RingbackError):
+    """Too many jobs of this API key wait; nothing was accepted. Try again when some of them have run."""
+
+    code = "too_many_queued"
+    status = 429
+    retryable = True
+
+
 class ShuttingDown(RingbackError):
     """This process is shutting down; another one will answer."""
 

@@ -109,6 +109,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Attempts at a job whose workers died, before it fails with `attempts_exhausted`."""
     lease_s: float = 30.0
     """A worker that has not renewed its lease on a job for so long has lost it."""
+    queue_limit: int = 100_000
+    """Jobs that have not ended; with so many, new ones are refused with 503. Counted for each shard: a 16th each."""
+    queue_limit_per_key: int = 20_000
+    """Jobs of one API key and one priority that wait; with so many, its next ones are refused with 429. So counted."""
+    queue_age_s: float = 3_600.0
+    """When the oldest queued job has waited so long, new ones are refused with 503."""
+    durability: Literal["normal", "strict"] = "normal"
+    """`strict`: a 202 waits until the job is on the store's disk (`WAITAOF`), and on `durability_replicas` replicas."""
+    durability_replicas: int = 0
     max_body_bytes: int = 4 * 1024 * 1024
     job_retention_s: float = 7 * 86_400.0
     event_retention_s: float = 3_600.0
@@ -153,6 +162,7 @@ _IN_FILE_ONLY = frozenset({"routes", "destinations", "timeouts"})
 _LISTS = frozenset({"callback_allow", "providers"})
 _POSITIVE = (
     *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),
+    *("queue_limit", "queue_limit_per_key", "queue_age_s"),
     *("job_retention_s", "event_retention_s", "delivery_retention_s"),
 )
 _SHORTEST_LEASE_S = 1.0

@@ -52,6 +52,8 @@ class Runner:
         claim = await persist(lambda: self._store.claim(job_id, token))
         if claim is None:
             return
+        if claim.next_id:
+            self._dispatch.send(claim.next_id, claim.spec.priority)
         with bound_contextvars(job_id=job_id, type=claim.spec.type, attempt=claim.attempt):
             match claim.verdict:
                 case "run":

@@ -26,9 +26,14 @@ from jobs.store.deliveries import NewDelivery
 IDEMPOTENCY_S = 24 * 3600
 HINT_AGAIN_S = 5.0
 """A job still pending so long after its hint was sent gets another one, if the queue is short."""
+BACKLOG_LOOK_S = 60.0
+"""How often a job that waits for its turn is looked at, should its turn have got lost."""
 INDEXED_METADATA = 32
 """Of a job's metadata, the first so many top-level scalars can be searched for."""
 
+FULL_RETRY_S = 10
+"""What callers are asked to wait when the queue is full."""
+_NO_LIMIT = 2**31
 _json = msgspec.json.Encoder()
 _spec = msgspec.json.Decoder(JobSpec)
 
@@ -39,6 +44,8 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     created: bool
     """False: the same request was accepted earlier under the same idempotency key."""
+    hint: bool = False
+    """A hint is due now, unless it was enclosed; otherwise the job waits for its turn."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +60,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     last_event: int
     """Id of the last event in the job's log."""
+    next_id: str = ""
+    """The job whose turn it is now and which needs a hint, of the same priority; empty if there is none."""
 
     def view(self, status: Status, **fields: Any) -> Job:
         """The Job in that state under this claim; `fields` as in `jobs.job.view`."""
@@ -113,7 +122,7 @@ class JobStore:
         `idempotency` is the key with its scope (the one given to `new_id`) and the request's body; `watcher` is the
         gateway process that wants the job's events pushed from the start; `hint` is a list of the broker's and what to
         push onto it, if the store is the broker too.
-        Raises `errors.IdempotencyKeyReused` and `errors.StoreUnavailable`.
+        Raises `errors.IdempotencyKeyReused`, `errors.QueueFull`, `errors.TooManyQueued`, `errors.StoreUnavailable`.
         """
         scope, body = idempotency or ("", b"")
         start_s = spec.deadline.start_s or self._settings.timeouts.start_s
@@ -127,6 +136,9 @@ class JobStore:
             spec.owner,
             spec.created_ms + _ms(start_s) if start_s else 0,
             _ms(HINT_AGAIN_S),
+            _ms(BACKLOG_LOOK_S),
+            -(-self._settings.queue_limit // self._settings.shards),
+            -(-self._settings.queue_limit_per_key // self._settings.shards) if spec.owner else _NO_LIMIT,
             watcher,
             *hint,
             hashlib.sha256(scope.encode()).hexdigest() if scope else "",
@@ -135,9 +147,14 @@ class JobStore:
             *self._kept_in_indexes(spec.created_ms),
             *_indexes(spec),
         )
-        if reply[0] == b"reused":
-            raise errors.IdempotencyKeyReused
-        return Accepted(job_id=reply[1].decode(), created=reply[0] == b"created")
+        match reply[0]:
+            case b"reused":
+                raise errors.IdempotencyKeyReused
+            case b"full":
+                raise errors.QueueFull(retry_after=FULL_RETRY_S)
+            case b"line_full":
+                raise errors.TooManyQueued(retry_after=FULL_RETRY_S)
+        return Accepted(job_id=reply[1].decode(), created=reply[0] != b"same", hint=reply[0] == b"hinted")
 
     def _kept_in_indexes(self, now_ms: int) -> tuple[str, int]:
         """The oldest id that indexes keep at `now_ms`, and the milliseconds for which an index lasts unchanged."""
@@ -182,11 +199,17 @@ class JobStore:
         `token` is unique to the call; a call repeated with it gets the same claim.
         """
         reply = await self._connection.run(
-            "claim", keys.job(job_id), job_id, token, _ms(self._settings.lease_s), self._settings.max_attempts
+            "claim",
+            keys.job(job_id),
+            job_id,
+            token,
+            _ms(self._settings.lease_s),
+            self._settings.max_attempts,
+            _ms(HINT_AGAIN_S),
         )
         if len(reply) == 1:
             return None
-        verdict, spec, fence, attempt, started, target, events = reply
+        verdict, spec, fence, attempt, started, target, events, next_id = reply
         return Claim(
             verdict=verdict.decode(),
             spec=_spec.decode(spec),
@@ -195,6 +218,7 @@ class JobStore:
             started_ms=int(started) if started else None,
             target=target.decode(),
             last_event=int(events),
+            next_id=next_id.decode(),
         )
 
     async def append(self, claim: Claim, events: Iterable[Event], *, last_event: int, target: str = "") -> int:
@@ -244,6 +268,7 @@ class JobStore:
             _ms(self._settings.event_retention_s),
             *self._kept_in_indexes(int(time.time() * 1000)),
             _ms(deliver_after_s),
+            job.error.code if job.error else "",
             len(events),
             *(part for event in events for part in (event.name, event.data)),
             *(delivery.stored() if delivery else ("",)),
@@ -295,7 +320,7 @@ class JobStore:
 
         `limit` is per shard. Raises `errors.StoreUnavailable`.
         """
-        args = (limit, _ms(3 * HINT_AGAIN_S))
+        args = (limit, _ms(3 * HINT_AGAIN_S), _ms(BACKLOG_LOOK_S))
         shards = range(self._settings.shards)
         replies = await self._connection.run_many("overdue", (Call(keys.pending(shard), args) for shard in shards))
         return [(reply[i].decode(), reply[i + 1].decode()) for reply in replies for i in range(0, len(reply), 2)]

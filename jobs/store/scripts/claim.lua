@@ -1,14 +1,15 @@
 -- Claims a job for one attempt. KEYS[1]: the job.
--- ARGV: id, claim token, lease ms, most attempts.
--- Returns {verdict, spec, fence, attempt, started ms, target, last event id}; verdict is
+-- ARGV: id, claim token, lease ms, most attempts, ms until a hint is sent again.
+-- Returns {verdict, spec, fence, attempt, started ms, target, last event id, id of the job whose turn it is now or ''};
+-- verdict is
 --   'run'        the job is running under this fence now, and job.started is in its log
 --   'expired' | 'exhausted' | 'cancelled'   the caller holds the fence and must end the job so
 -- or {'missing'}, {'ended'}, {'leased'}: nothing to do here.
-local id, token, lease_ms, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local id, token, lease_ms, most, again = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local job = KEYS[1]
-local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, given, handed_back, watch = unpack(
-  redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by', 'first', 'started', 'cancel',
-    'holder', 'verdict', 'handed_back', 'watch'))
+local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, given, handed_back, watch, turn,
+  priority, owner = unpack(redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by', 'first',
+    'started', 'cancel', 'holder', 'verdict', 'handed_back', 'watch', 'turn', 'priority', 'owner'))
 if not status then
   redis.call('ZREM', tag .. ':pending', id)
   return {'missing'}
@@ -20,7 +21,7 @@ end
 local now = now_ms()
 if tonumber(lease) > now then
   -- The same call again after its answer was lost on the way.
-  if holder == token then return {given, spec, fence, attempt, started, first, tostring(last_event(id))} end
+  if holder == token then return {given, spec, fence, attempt, started, first, tostring(last_event(id)), ''} end
   return {'leased'}
 end
 
@@ -32,7 +33,14 @@ elseif attempt - (handed_back or 0) >= most then verdict = 'exhausted' end
 
 redis.call('HSET', job, 'fence', fence, 'lease', now + lease_ms, 'holder', token, 'verdict', verdict)
 redis.call('ZADD', tag .. ':pending', now + lease_ms, id)
-if verdict ~= 'run' then return {verdict, spec, tostring(fence), tostring(attempt), started, first, tostring(last_event(id))} end
+local next_id = ''
+if turn then
+  redis.call('HDEL', job, 'turn')
+  if turn == '1' then next_id = pass_turn(priority .. ':' .. owner, now + again) end
+end
+if verdict ~= 'run' then
+  return {verdict, spec, tostring(fence), tostring(attempt), started, first, tostring(last_event(id)), next_id}
+end
 
 attempt = attempt + 1
 started = started or tostring(now)
@@ -45,4 +53,5 @@ if attempt > 1 then
   log[3] = 'stream.reset'
   log[4] = json({reason = 'new_attempt', provider = provider, model = first})
 end
-return {'run', spec, tostring(fence), tostring(attempt), started, first, tostring(append(id, events, watch, log, 1))}
+local last = tostring(append(id, events, watch, log, 1))
+return {'run', spec, tostring(fence), tostring(attempt), started, first, last, next_id}

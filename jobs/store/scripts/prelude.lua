@@ -2,6 +2,7 @@
 -- empty lines. KEYS[1] is a key of the shard; every other key is derived from its hash tag.
 local tag = string.match(KEYS[1], '^rb:{%d+}')
 local EVENTS_KEPT = 10000
+local HINTS_AHEAD = 4
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -77,4 +78,32 @@ local function enqueue_delivery(job_id, delivery_id, due, fields)
   redis.call('ZADD', tag .. ':due', due, delivery_id)
   redis.call('RPUSH', tag .. ':deliveries:' .. job_id, delivery_id)
   redis.call('PERSIST', tag .. ':deliveries:' .. job_id)
+end
+
+-- Whether a job that has just come may be hinted at once. A line holds the queued jobs of one priority and one owner:
+-- HINTS_AHEAD of them have a hint on its way, the others wait in the line's backlog for their turn, so that nobody's many
+-- jobs stand between a worker and somebody else's one.
+local function take_turn(id, line)
+  local turns = tag .. ':turns:' .. line
+  if redis.call('INCR', turns) <= HINTS_AHEAD then return true end
+  redis.call('DECR', turns)
+  redis.call('RPUSH', tag .. ':backlog:' .. line, id)
+  return false
+end
+
+-- Gives the turn of a job that no longer waits to the next one in its line. Returns that one's id, or '' if none waits.
+local function pass_turn(line, pending_until)
+  local backlog = tag .. ':backlog:' .. line
+  local next_id = redis.call('LPOP', backlog)
+  while next_id do
+    local job = tag .. ':job:' .. next_id
+    if redis.call('HGET', job, 'turn') == '0' then
+      redis.call('HSET', job, 'turn', 1)
+      redis.call('ZADD', tag .. ':pending', pending_until, next_id)
+      return next_id
+    end
+    next_id = redis.call('LPOP', backlog)
+  end
+  if redis.call('DECR', tag .. ':turns:' .. line) <= 0 then redis.call('DEL', tag .. ':turns:' .. line) end
+  return ''
 end

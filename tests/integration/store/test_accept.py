@@ -27,7 +27,7 @@ async def indexes(connection: Connection, job_id: str) -> set[str]:
 async def test_an_accepted_job_is_queued_and_comes_back_as_it_was_sent(store: JobStore) -> None:
     metadata = {"ticket": 4711, "태그": ["가", None, 1.50], "nested": {"a": "\u2028\x00/</script>"}}
     made = spec(3, metadata=metadata, priority="high")
-    assert await store.accept(made) == Accepted(job_id=made.id, created=True)
+    assert await store.accept(made) == Accepted(job_id=made.id, created=True, hint=True)
     job = msgspec.json.decode(await store.get(made.id))
     assert (job["id"], job["status"], job["attempt"], job["model"]) == (made.id, "queued", 0, "fake/one")
     assert job["metadata"] == metadata
@@ -66,7 +66,7 @@ async def test_metadata_of_any_number_is_accepted(store: JobStore, number: float
 async def test_the_same_call_twice_is_one_job(store: JobStore, connection: Connection) -> None:
     made = spec()
     for _ in range(2):
-        assert await store.accept(made, idempotency=("k", b"body")) == Accepted(job_id=made.id, created=True)
+        assert await store.accept(made, idempotency=("k", b"body")) == Accepted(job_id=made.id, created=True, hint=True)
     assert await pending(connection) == {made.id}
 
 

@@ -126,7 +126,7 @@ async def test_a_job_is_overdue_when_its_lease_ran_out(store: JobStore, connecti
 async def test_each_overdue_job_goes_to_one_of_many_callers(store: JobStore, connection: Connection) -> None:
     made: dict[str, Priority] = {}
     for n in range(200):
-        spec = await accepted(store, n % 16)
+        spec = await accepted(store, n % 16, owner=f"key{n}")
         made[spec.id] = spec.priority
         await connection.redis.zadd(keys.pending(n % 16), {spec.id: 1})
     rounds: list[Any] = await asyncio.gather(*(store.overdue(limit=5) for _ in range(20)))
@@ -137,7 +137,7 @@ async def test_each_overdue_job_goes_to_one_of_many_callers(store: JobStore, con
 
 async def test_a_round_takes_so_many_of_each_shard(store: JobStore, connection: Connection) -> None:
     for n in range(12):
-        spec = await accepted(store, n % 2)
+        spec = await accepted(store, n % 2, owner=f"key{n}")
         await connection.redis.zadd(keys.pending(n % 2), {spec.id: 1})
     assert [len(await store.overdue(limit=4)) for _ in range(3)] == [8, 4, 0]
 

@@ -28,6 +28,11 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "worker_slots": ("7", 7),
     "max_attempts": ("3", 3),
     "lease_s": ("2.5", 2.5),
+    "queue_limit": ("500", 500),
+    "queue_limit_per_key": ("50", 50),
+    "queue_age_s": ("60", 60.0),
+    "durability": ("strict", "strict"),
+    "durability_replicas": ("1", 1),
     "max_body_bytes": ("1000", 1000),
     "job_retention_s": ("60", 60.0),
     "event_retention_s": ("61.5", 61.5),
@@ -35,7 +40,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "store_timeout_s": ("0.5", 0.5),
     "drain_s": ("4", 4.0),
 }
-IN_FILE_ONLY = {"routes", "timeouts"}
+IN_FILE_ONLY = {"routes", "destinations", "timeouts"}
 
 
 def load(tmp_path: Path, toml: str = "", **environ: str) -> Settings:
