@@ -87,6 +87,12 @@ class CallbackNotAllowed(InvalidRequest):
     code = "callback_not_allowed"
 
 
+class UnknownDestination(InvalidRequest):
+    """There is no such destination on this deployment; they are named in ringback.toml."""
+
+    code = "unknown_destination"
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """This Idempotency-Key was used with another body; use a new key for a new request."""
 

@@ -54,6 +54,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An incoming webhook's URL."""
     slack_token: str = ""
     """A bot's token; at most one destination has one."""
+    slack_api_url: str = ""
+    """Where the bot calls Slack; empty: `https://slack.com/api/`."""
     database_url: str = ""
     """As SQLAlchemy spells it, such as `postgresql+pg8000://…` or `sqlite:////…`."""
     table: str = "ringback_results"
