@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
-from jobs import errors
+from jobs import errors, signing
 
 PROVIDERS = ("bedrock", "gemini", "anthropic", "openai", "offline", "fake")
 
@@ -92,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     all of them invalid."""
     webhook_secret: str = ""
     """`whsec_` and base64 of 24 to 64 bytes; callbacks are signed with it."""
+    webhook_previous_secret: str = ""
+    """While `webhook_secret` rotates, callbacks carry the signature of this one too."""
     callback_allow: tuple[str, ...] = ()
     """CIDRs or host names that callbacks may reach although they are private."""
     providers: tuple[str, ...] = ()
@@ -167,6 +170,7 @@ _POSITIVE = (
     *("queue_limit", "queue_limit_per_key", "queue_age_s"),
     *("job_retention_s", "event_retention_s", "delivery_retention_s"),
 )
+_KINDS = ("url", "slack_webhook", "slack_token", "database_url")
 _SHORTEST_LEASE_S = 1.0
 """Workers look after their leases every half second."""
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.(?P<path>[^`]*)`)?", re.DOTALL)
@@ -262,7 +266,43 @@ def _check(settings: Settings) -> None:
             raise errors.ConfigurationError(
                 f"RINGBACK_CALLBACK_ALLOW: {entry!r} is no network such as 10.0.0.0/8, no address and no host name"
             )
+    for name, destination in settings.destinations.items():
+        _check_destination(f"destinations.{name}", destination)
+    if sum(1 for destination in settings.destinations.values() if destination.slack_token) > 1:
+        raise errors.ConfigurationError("destinations: at most one may have a slack_token")
     _check_numbers(settings)
+
+
+def _check_destination(place: str, destination: Destination) -> None:
+    given = [kind for kind in _KINDS if getattr(destination, kind)]
+    if len(given) != 1:
+        raise errors.ConfigurationError(f"{place}: exactly one of {', '.join(_KINDS)} must be given")
+    for field in ("url", "slack_webhook"):
+        if url := getattr(destination, field):
+            _check_url(f"{place}.{field}", url)
+    for field in ("secret", "previous_secret"):
+        if secret := getattr(destination, field):
+            signing.secret_bytes(secret, f"{place}.{field}")
+    if destination.signing_key:
+        signing.signing_key_bytes(destination.signing_key, f"{place}.signing_key")
+    if destination.concurrency < 1:
+        raise errors.ConfigurationError(f"{place}.concurrency: at least 1")
+    if not 0 <= destination.per_second < math.inf:
+        raise errors.ConfigurationError(f"{place}.per_second: 0 (as many as come) or more, and a number")
+
+
+def _check_url(place: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        dots = {".", ".."} & set(parts.path.split("/"))
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and parts.username is None
+        valid = valid and not (parts.query or parts.fragment or dots)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise errors.ConfigurationError(
+            f"{place}: must be an https:// or http:// URL without user, query, fragment and dot segments"
+        )
 
 
 def _check_numbers(settings: Settings) -> None:

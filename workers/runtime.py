@@ -13,6 +13,7 @@ import structlog
 
 from jobs import errors, signing
 from jobs.addresses import AddressPolicy
+from jobs.destinations import Destinations
 from jobs.dispatch import Dispatch
 from jobs.job import Priority
 from jobs.settings import Settings
@@ -46,7 +47,8 @@ class Runtime:
         self._prompts = prompts
         self._dispatch = dispatch
         self._worker_id = worker_id
-        self._secret = signing.secret_bytes(settings.webhook_secret)
+        signing.secret_bytes(settings.webhook_secret)
+        self._destinations = Destinations(settings)
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="runtime", daemon=True)
         self._background: list[asyncio.Task[None]] = []
@@ -65,7 +67,7 @@ class Runtime:
         store = JobStore(self._connection, settings)
         self._services = Services(settings)
         self._leases = Leases(store, settings.lease_s)
-        senders = {"http": HttpSender(AddressPolicy.of(settings), self._secret, ATTEMPT_S)}
+        senders = {"http": HttpSender(AddressPolicy.of(settings), self._destinations, ATTEMPT_S)}
         self._deliverer = Deliverer(Outbox(self._connection, settings), senders)
         self._runner = Runner(
             settings,

@@ -8,8 +8,8 @@ from typing import Literal
 import aiohttp
 from yarl import URL
 
-from jobs import signing
 from jobs.addresses import AddressPolicy
+from jobs.destinations import Destinations
 from jobs.store.deliveries import EXCERPT_BYTES, Due
 from workers.destinations.guard import AddressRefused, guarded_session
 from workers.destinations.service import Outcome
@@ -18,10 +18,10 @@ from workers.destinations.service import Outcome
 class HttpSender:
     """Posts callbacks."""
 
-    def __init__(self, policy: AddressPolicy, secret: bytes, attempt_s: float) -> None:
-        """Must be made within the event loop; `secret` is the signing key, `attempt_s` bounds one attempt."""
+    def __init__(self, policy: AddressPolicy, destinations: Destinations, attempt_s: float) -> None:
+        """Must be made within the event loop; `destinations` know who signs, `attempt_s` bounds one attempt."""
         self._policy = policy
-        self._secret = secret
+        self._destinations = destinations
         self._attempt_s = attempt_s
         self._session = guarded_session(policy, total_s=attempt_s)
 
@@ -39,22 +39,25 @@ class HttpSender:
                 return Outcome(
                     verdict=_verdict(response.status),
                     status_code=response.status,
-                    excerpt=excerpt.decode(errors="replace"),
+                    excerpt=excerpt,
                     pause_s=_retry_after(response.headers.get("Retry-After")),
                 )
         except TimeoutError:
             return Outcome(verdict="again", error=f"no complete answer within {self._attempt_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            return Outcome(verdict="again", error=_reason(failure))
+            if refused := _refusal(failure):
+                return Outcome(verdict="never", error=f"refused: {refused}")
+            return Outcome(verdict="again", error=f"{type(failure).__name__}: {failure}"[:500])
 
     def _headers(self, due: Due) -> dict[str, str]:
         timestamp = int(time.time())
+        signer = self._destinations.signer(due.destination)
         return {
             "content-type": "application/json",
             "user-agent": "Ringback",
             "webhook-id": due.webhook_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signing.signature(self._secret, due.webhook_id, timestamp, due.body),
+            "webhook-signature": signer.signature(due.webhook_id, timestamp, due.body),
             "ringback-sequence": str(due.sequence),
         }
 
@@ -81,16 +84,15 @@ def _retry_after(value: str | None) -> float:
         return 0.0
 
 
-async def _read_excerpt(response: aiohttp.ClientResponse) -> bytes:
+async def _read_excerpt(response: aiohttp.ClientResponse) -> str:
     excerpt = b""
     while len(excerpt) < EXCERPT_BYTES and (chunk := await response.content.read(EXCERPT_BYTES - len(excerpt))):
         excerpt += chunk
-    return excerpt
+    # What is no text grows when it is made text.
+    return excerpt.decode(errors="replace").encode()[:EXCERPT_BYTES].decode(errors="ignore")
 
 
-def _reason(failure: Exception) -> str:
-    if isinstance(failure, aiohttp.ClientConnectorError) and isinstance(failure.os_error, AddressRefused):
-        return f"refused: {failure.os_error}"
-    if isinstance(failure, AddressRefused):
-        return f"refused: {failure}"
-    return f"{type(failure).__name__}: {failure}"[:500]
+def _refusal(failure: Exception) -> AddressRefused | None:
+    """Why the address may not be called, if that is what failed."""
+    cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
+    return cause if isinstance(cause, AddressRefused) else None

@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import Webhook
 
 from jobs import signing
 from jobs.addresses import AddressPolicy
+from jobs.destinations import Destinations
 from jobs.job import Callback
 from jobs.settings import Settings
 from jobs.store import keys
@@ -39,7 +40,7 @@ class Sender:
         self.connection = connection
         self.store, self.outbox = JobStore(connection, settings), Outbox(connection, settings)
         policy = AddressPolicy.of(Settings(callback_allow=allow))
-        http = HttpSender(policy, signing.secret_bytes(SECRET), delivery.ATTEMPT_S)
+        http = HttpSender(policy, Destinations(Settings(webhook_secret=SECRET)), delivery.ATTEMPT_S)
         self.deliverer = Deliverer(self.outbox, {"http": http})
 
     async def put(self, url: str) -> tuple[str, Due]:
@@ -200,7 +201,7 @@ async def test_only_the_beginning_of_an_endless_answer_is_kept(make: Make, raw: 
     assert found.status == "delivered"
     excerpt = found.attempts[0].response_excerpt
     assert excerpt.startswith("가" * 1000)
-    assert len(excerpt.encode()) <= EXCERPT_BYTES + 3
+    assert len(excerpt.encode()) <= EXCERPT_BYTES
 
 
 async def test_an_excerpt_of_anything_can_be_kept(make: Make, raw: Callable[..., RawServer]) -> None:
@@ -209,6 +210,13 @@ async def test_an_excerpt_of_anything_can_be_kept(make: Make, raw: Callable[...,
         raw(b"HTTP/1.1 500 no\r\nContent-Encoding: gzip\r\nContent-Length: 256\r\n\r\n" + body).url
     )
     assert found.attempts[0].response_excerpt == body.decode(errors="replace")
+
+
+async def test_an_excerpt_of_what_is_no_text_is_no_longer_than_others(
+    make: Make, raw: Callable[..., RawServer]
+) -> None:
+    found = await make().send(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + b"\xff" * 9000).url)
+    assert 4000 < len(found.attempts[0].response_excerpt.encode()) <= EXCERPT_BYTES
 
 
 async def test_a_receiver_that_drips_has_no_more_time_than_others(
@@ -317,7 +325,8 @@ async def test_what_may_not_be_called_is_a_recorded_failure(
     (attempt,) = found.attempts
     assert attempt.error is not None
     assert attempt.error.startswith("refused: ")
-    assert (found.status, attempt.status_code, callback_inbox.received) == ("pending", None, [])
+    assert (found.status, attempt.status_code, callback_inbox.received) == ("failed", None, [])
+    assert found.next_attempt_at is None
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -352,6 +361,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_not_called(
     resolving(monkeypatch, *addresses)
     port = callback_inbox.url.rpartition(":")[2]
     found = await make("10.9.9.9").send(f"http://orders.example:{port}/")
+    assert found.status == "failed"
     assert found.attempts[0].error == "refused: orders.example resolves to a private address"
     assert callback_inbox.received == []
 

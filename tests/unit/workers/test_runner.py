@@ -10,8 +10,9 @@ from urllib.parse import quote_plus
 import msgspec
 import pytest
 
-from jobs import errors
+from jobs import errors, signing
 from jobs.addresses import AddressPolicy
+from jobs.destinations import Destinations
 from jobs.dispatch import Dispatch
 from jobs.event import Event
 from jobs.job import Callback, Deadline, Job, JobEvent, Priority
@@ -31,7 +32,7 @@ from workers.leases import Leases
 from workers.runner import Runner
 
 PROMPTS = registry.load()
-SECRET = b"0" * 32
+SECRET = signing.new_secret()
 
 
 class Hints(Dispatch):
@@ -72,7 +73,9 @@ class Worker:
         self.store, self.outbox = store(connection, settings), Outbox(connection, settings)
         self.leases, self.hints = Leases(self.store, settings.lease_s), Hints()
         policy = AddressPolicy((ip_network("127.0.0.0/8"),))
-        self.deliverer = Deliverer(self.outbox, {"http": HttpSender(policy, SECRET, ATTEMPT_S)})
+        self.deliverer = Deliverer(
+            self.outbox, {"http": HttpSender(policy, Destinations(Settings(webhook_secret=SECRET)), ATTEMPT_S)}
+        )
         self.answering = Answering(PROMPTS, Services(settings), settings.timeouts)
         self.runner = Runner(settings, self.store, self.leases, self.answering, self.deliverer, self.hints)
 
