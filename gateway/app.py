@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from gateway import health, jobs, openapi, problems
 from gateway.access import key_guard
 from gateway.hub import Hub
+from gateway.pressure import Pressure
 from gateway.requests import READ
 from gateway.server import listen, server
 from gateway.submission import Submission
@@ -22,6 +23,7 @@ from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
+from jobs.store.durability import StrictConnection, warn_of_weaknesses
 from jobs.store.events import EventLog
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
@@ -38,12 +40,22 @@ class Gateway:
     def __init__(self, settings: Settings, prompts: Registry) -> None:
         """Must be made within the event loop that serves."""
         self._connection = Connection(settings.redis_url, timeout=settings.store_timeout_s)
+        self._strict = (
+            StrictConnection(
+                settings.redis_url, timeout=settings.store_timeout_s, replicas=settings.durability_replicas
+            )
+            if settings.durability == "strict"
+            else None
+        )
         app = celery_app(settings)
         self._dispatch = Dispatch(app)
         self.hub = Hub(EventLog(self._connection, settings), secrets.token_hex(8))
+        store = JobStore(self._connection, settings, accepting=self._strict)
+        self.checking = warn_of_weaknesses(self._connection, settings)
         desk = jobs.Desk(
             submission=Submission(settings, prompts),
-            store=JobStore(self._connection, settings),
+            store=store,
+            pressure=Pressure(store, settings.queue_age_s),
             listing=Listing(self._connection, settings),
             outbox=Outbox(self._connection, settings),
             hub=self.hub,
@@ -81,6 +93,8 @@ class Gateway:
         """Closes what the process holds open."""
         await asyncio.to_thread(self._dispatch.close)
         await self._connection.aclose()
+        if self._strict is not None:
+            await self._strict.aclose()
 
 
 def run(settings: Settings) -> None:
@@ -113,13 +127,15 @@ async def _serve(settings: Settings, prompts: Registry, listener: socket.socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
     process.settle()
+    checking = asyncio.create_task(gateway.checking)
     hub = asyncio.create_task(gateway.hub.run())
     hub.add_done_callback(lambda task: drain() if not task.cancelled() else None)
     _log.info("gateway_starting", host=settings.host, port=listener.getsockname()[1])
     await http.serve(sockets=[listener])
     crashed = hub.done()
     hub.cancel()
-    await asyncio.gather(hub, return_exceptions=True)
+    checking.cancel()
+    await asyncio.gather(hub, checking, return_exceptions=True)
     await gateway.aclose()
     _log.info("gateway_stopped")
     if crashed:

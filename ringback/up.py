@@ -57,7 +57,7 @@ def complete(given: Settings) -> Plan:
     """What to run under the `given` settings, whose `redis_url` is empty for an embedded store. Starts nothing."""
     home = given.data_dir.absolute()
     port = _free_port(given.host, given.port)
-    store = None if given.redis_url else embedded.prepare(home)
+    store = None if given.redis_url else embedded.prepare(home, strict=given.durability == "strict")
     settings = configuration.load(
         defaults={
             "redis_url": store.url if store else given.redis_url,

@@ -19,6 +19,7 @@ from jobs.job import Priority
 from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
+from jobs.store.durability import warn_of_weaknesses
 from jobs.store.jobs import JobStore
 from jobs.store.presence import Presence
 from prompts.registry import Registry
@@ -79,6 +80,7 @@ class Runtime:
         )
         self.probe = Probe(Presence(self._connection), self._worker_id, settings.worker_slots)
         for standing in (
+            warn_of_weaknesses(self._connection, settings),
             self._leases.keep(),
             self._deliverer.keep_delivering(),
             Sweeper(store, self._dispatch).keep_sweeping(),

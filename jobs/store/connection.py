@@ -27,7 +27,7 @@ AT_ONCE = 32
 """Plain commands under way at the same time, each on a connection of its own; more wait their turn."""
 _UNABLE = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.ClusterDownError)
 """Replies that mean that the server is there but cannot do its work now;"""
-_UNABLE_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+_UNABLE_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "WAITAOF cannot")
 """and how those replies begin that have no class of their own."""
 
 
@@ -172,10 +172,15 @@ class Connection:
         """Runs `scripts/<script>.lua` with `key` as KEYS[1]. Raises `errors.StoreUnavailable`."""
         return (await self.run_many(script, [Call(key, args)]))[0]
 
-    async def run_many(self, script: str, calls: Iterable[Call]) -> list[Any]:
-        """Runs one script many times in one round trip. Raises `errors.StoreUnavailable`."""
+    async def run_many(self, script: str, calls: Iterable[Call], *, then: Command | None = None) -> list[Any]:
+        """Runs one script many times in one round trip; `then` goes right behind, and its reply comes last.
+
+        Raises `errors.StoreUnavailable`.
+        """
         source, sha = _script(script)
         batch: list[Command] = [("EVALSHA", sha, 1, call.key, *call.args) for call in calls]
+        if then:
+            batch.append(then)
         with _failures_told():
             replies = await self._exchange(batch)
             if any(isinstance(reply, exceptions.NoScriptError) for reply in replies):

@@ -96,10 +96,11 @@ def _indexes(spec: JobSpec) -> list[str]:
 class JobStore:
     """The records of all jobs."""
 
-    def __init__(self, connection: Connection, settings: Settings) -> None:
-        """Reads shards, retention and lease from `settings`."""
+    def __init__(self, connection: Connection, settings: Settings, *, accepting: Connection | None = None) -> None:
+        """Reads shards, retention, lease and limits from `settings`; `accepting`: what new jobs are stored over."""
         self._connection = connection
         self._settings = settings
+        self._accepting = accepting or connection
 
     # Gateway
 
@@ -126,7 +127,7 @@ class JobStore:
         """
         scope, body = idempotency or ("", b"")
         start_s = spec.deadline.start_s or self._settings.timeouts.start_s
-        reply = await self._connection.run(
+        reply = await self._accepting.run(
             "accept",
             keys.job(spec.id),
             spec.id,
@@ -181,6 +182,15 @@ class JobStore:
             raise errors.JobNotFound
         last = int(newest[0][0].partition(b"-")[0]) if newest else int(events or 0)
         return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=last)
+
+    async def longest_queued_s(self) -> float:
+        """How long the oldest queued job has waited, in seconds. Raises `errors.StoreUnavailable`."""
+        shards = range(self._settings.shards)
+        found = await self._connection.calls(
+            ("ZRANGEBYLEX", keys.index(shard, "status:queued"), "-", "+", "LIMIT", 0, 1) for shard in shards
+        )
+        oldest = min((ids.made_ms(job_id.decode()) for (job_id,) in filter(None, found)), default=None)
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 
     async def spec(self, job_id: str) -> JobSpec | None:
         """What was accepted; `None` if the job is gone or has ended. Raises `errors.StoreUnavailable`."""
