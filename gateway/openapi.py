@@ -144,7 +144,7 @@ def _paths() -> Schema:
             ),
         ],
     )
-    filters = [_parameter("query", name, "Only such jobs") for name in ("type", "status", "session_id", "metadata.KEY")]
+    filters = [_parameter("query", name, "Only such jobs") for name in ("type", "status", "session_id", "error", "metadata.KEY")]
     listing = _operation(
         "list_jobs",
         "List jobs, newest first",

@@ -14,7 +14,7 @@ from jobs.job import TERMINAL
 WAIT_LIMIT_S = 60
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 _STATUSES = ("queued", "running", *sorted(TERMINAL))
-_FILTERS = ("type", "status", "session_id", "limit", "cursor")
+_FILTERS = ("type", "status", "session_id", "error", "limit", "cursor")
 _METADATA = "metadata."
 _SWALLOWED = 16
 """So many times the limit is read, and thrown away, of a body that is too large."""
@@ -88,6 +88,7 @@ class ListQuery(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None
     status: str | None
     session_id: str | None
+    error: str | None
     metadata: Mapping[str, str]
     limit: int
     cursor: str | None
@@ -108,6 +109,7 @@ def list_query(params: MultiDict[str]) -> ListQuery:
         type=params.get("type") or None,
         status=status,
         session_id=params.get("session_id") or None,
+        error=params.get("error") or None,
         metadata={name.removeprefix(_METADATA): value for name, value in params.items() if name.startswith(_METADATA)},
         limit=limit,
         cursor=params.get("cursor") or None,

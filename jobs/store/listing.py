@@ -11,9 +11,11 @@ from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
 
-_CHUNK = 100
-_CHUNKS = 20
+_CHUNK = 50
+_CHUNKS = 40
 """A page looks at no more than so many chunks of jobs."""
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page that has come to so much ends, however few items it has."""
 
 _json = msgspec.json.Encoder()
 _spec = msgspec.json.Decoder(JobSpec)
@@ -34,6 +36,11 @@ def metadata_index(key: str, value: object) -> str | None:
     return f"meta:{key}={text}"
 
 
+def owned(owner: str, index: str) -> str:
+    """The index of those jobs of `index` that belong to that owner; for '' of all that do."""
+    return f"owner:{owner}:{index}" if index else f"owner:{owner}"
+
+
 class Listing:
     """Lists of jobs."""
 
@@ -48,18 +55,23 @@ class Listing:
         type: str | None = None,  # noqa: A002 - the query parameter's name
         status: str | None = None,
         session_id: str | None = None,
+        error: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        owner: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page:
         """Jobs that match every filter, newest first.
 
-        A metadata value matches a string that equals it or another scalar whose JSON does. A page may hold fewer items
-        than `limit` and still have a `next_cursor` when few of the jobs looked at matched.
+        `error` is the code of the error that a job ended with. A metadata value matches a string that equals it or
+        another scalar whose JSON does. A page may hold fewer items than `limit` and still have a `next_cursor`: when
+        few of the jobs looked at matched, or when it has `PAGE_BYTES`.
         Raises `errors.InvalidRequest` for a cursor that is not one, `errors.StoreUnavailable`.
         """
         wanted = {
-            name: value for name, value in (("type", type), ("status", status), ("session_id", session_id)) if value
+            name: value
+            for name, value in (("type", type), ("status", status), ("session_id", session_id), ("error", error))
+            if value
         }
         if any(metadata_index(key, value) is None for key, value in (metadata or {}).items()):
             return Page(items=[], next_cursor=None)  # Too long to be in any index.
@@ -68,16 +80,20 @@ class Listing:
         if cursor is not None:
             _check_cursor(cursor)
         items: list[msgspec.Raw] = []
+        size = 0
+        # What one index tells needs no more looking.
+        chunk = min(limit, _CHUNK) if len(wanted) + len(metadata or {}) < 2 else _CHUNK
         for _ in range(_CHUNKS):
-            job_ids = await self._newest(index, position, limit=_CHUNK)
+            job_ids = await self._newest(index, position, limit=chunk)
             found_jobs = await read(self._connection, job_ids) if job_ids else []
             for job_id, found in zip(job_ids, found_jobs, strict=True):
                 position = job_id
                 if found is not None and _matches(found, wanted, metadata or {}):
                     items.append(msgspec.Raw(found))
-                    if len(items) == limit:
+                    size += len(found)
+                    if len(items) == limit or size >= PAGE_BYTES:
                         return Page(items=items, next_cursor=position)
-            if len(job_ids) < _CHUNK:
+            if len(job_ids) < chunk:
                 return Page(items=items, next_cursor=None)
         return Page(items=items, next_cursor=position)
 
@@ -120,11 +136,16 @@ def _job_json(
     )
 
 
+class _Error(msgspec.Struct, frozen=True):
+    code: str
+
+
 class _Filtered(msgspec.Struct, frozen=True):
     type: str
     status: str
     session_id: str | None
     metadata: dict[str, Any]
+    error: _Error | None
 
 
 _filtered = msgspec.json.Decoder(_Filtered)
@@ -132,7 +153,9 @@ _filtered = msgspec.json.Decoder(_Filtered)
 
 def _matches(found: bytes, wanted: Mapping[str, str], metadata: Mapping[str, str]) -> bool:
     job = _filtered.decode(found)
-    return all(getattr(job, name) == value for name, value in wanted.items()) and all(
+    has = {"type": job.type, "status": job.status, "session_id": job.session_id}
+    has["error"] = job.error.code if job.error else None
+    return all(has[name] == value for name, value in wanted.items()) and all(
         key in job.metadata and metadata_index(key, job.metadata[key]) == metadata_index(key, value)
         for key, value in metadata.items()
     )
@@ -144,6 +167,8 @@ def _narrowest_index(wanted: Mapping[str, str], metadata: Mapping[str, str]) -> 
             return index
     if "session_id" in wanted:
         return f"session:{wanted['session_id']}"
+    if "error" in wanted:
+        return f"error:{wanted['error']}"
     if "status" in wanted:
         return f"status:{wanted['status']}"
     return f"type:{wanted['type']}" if "type" in wanted else "all"

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from jobs import errors, ids
+from jobs.job import JobError
 from jobs.store import keys
 from jobs.store.connection import Connection
 from jobs.store.jobs import INDEXED_METADATA, JobStore
-from jobs.store.listing import Listing
+from jobs.store.listing import PAGE_BYTES, Listing
 from tests.integration.store.sample import accepted, claimed, ended, now_ms, running
 
 START_MS = now_ms() - 60_000
@@ -199,3 +200,27 @@ async def test_a_job_that_moves_is_listed_under_its_new_status(store: JobStore, 
     await store.end(claim.fence, ended(claim, "cancelled"))
     assert await walk(listing, status="running") == []
     assert await walk(listing, status="cancelled") == [spec.id]
+
+
+async def test_jobs_that_failed_are_found_by_their_errors_code(store: JobStore, listing: Listing) -> None:
+    made = {}
+    for code in ("attempts_exhausted", "attempts_exhausted", "output_invalid"):
+        claim = await running(store)
+        error = JobError(code=code, message="…", provider=None, retryable=False)
+        await store.end(claim.fence, ended(claim, "failed", error=error))
+        made[claim.spec.id] = code
+    dead = [job_id for job_id, code in made.items() if code == "attempts_exhausted"]
+    assert sorted(await walk(listing, error="attempts_exhausted", limit=1)) == sorted(dead)
+    assert sorted(await walk(listing, error="attempts_exhausted", status="failed")) == sorted(dead)
+    assert await walk(listing, error="attempts_exhausted", status="succeeded") == []
+    assert await walk(listing, error="unheard_of") == []
+
+
+async def test_a_page_of_large_jobs_ends_early(store: JobStore, listing: Listing) -> None:
+    text = "가" * (PAGE_BYTES // 9)
+    for _ in range(8):
+        await accepted(store, input=msgspec.Raw(msgspec.json.encode({"prompt": text})))
+    page = await listing.page(limit=8)
+    assert len(page.items) == 3
+    assert page.next_cursor is not None
+    assert len(await walk(listing, limit=8)) == 8
