@@ -83,9 +83,12 @@ class GuardedConnector(aiohttp.TCPConnector):
         finally:
             _trusted.reset(token)
         peer = connection.transport and connection.transport.get_extra_info("peername")
-        if not peer or not (trusted or self._policy.allows(peer[0])):
+        if not peer:
             connection.close()
-            raise AddressRefused(f"the peer of {req.url.host} is a private address" if peer else "the peer is gone")
+            raise aiohttp.ServerDisconnectedError("the peer hung up at once")  # no refusal: worth another attempt
+        if not (trusted or self._policy.allows(peer[0])):
+            connection.close()
+            raise AddressRefused(f"the peer of {req.url.host} is a private address")
         return connection
 
     def _socket(self, info: AddrInfoType) -> socket.socket:
