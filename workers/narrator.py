@@ -14,7 +14,9 @@ from jobs.store.jobs import Claim, JobStore
 from workers.persistence import persist
 
 COALESCE_S = 0.02
-"""Text that comes within so many seconds of the last write goes into one event."""
+"""Text that comes within so many seconds of the last write goes into one event,"""
+_UNHURRIED = 1_000
+"""and within more, in proportion, from this event on: a log that keeps 10,000 then lasts for a quarter of an hour."""
 
 
 class Narrator:
@@ -86,7 +88,7 @@ class Narrator:
         while True:
             await self._wake.wait()
             # The first text is written at once; later text waits until a little more has gathered.
-            pause = written + COALESCE_S - loop.time()
+            pause = written + COALESCE_S * max(1.0, self._last / _UNHURRIED) - loop.time()
             if pause > 0:
                 await self._gather(pause)
             self._wake.clear()
