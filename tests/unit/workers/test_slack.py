@@ -54,7 +54,14 @@ def body(output: Any = None, error: Any = None, status: str = "succeeded") -> by
 
 def due(content: bytes, destination: str = "slack:webhook:support", webhook_id: str = "msg_1") -> Due:
     return Due(
-        id="dlv_1", job_id="job_1", webhook_id=webhook_id, sequence=4, destination=destination, body=content, tries=0
+        id="dlv_1",
+        job_id="job_1",
+        webhook_id=webhook_id,
+        sequence=4,
+        destination=destination,
+        body=content,
+        tries=0,
+        began_ms=0,
     )
 
 
