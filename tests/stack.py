@@ -139,6 +139,7 @@ class Stack:
     def kill_store(self) -> None:
         """Kills the store once what it was told is in its file: a sync under way holds writes back (`everysec`)."""
         with Redis.from_url(self.store_spec.url) as redis:
+            redis.client_pause(10_000, all=False)  # nothing is written, and told to be, between the look and the kill
             eventually(lambda: redis.info("persistence")["aof_buffer_length"] == 0)
         self.store.stop(signal.SIGKILL)
 
