@@ -11,7 +11,7 @@ from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
 from gateway import health, jobs, openapi, problems
-from gateway.access import key_guard
+from gateway.access import key_guard, needs
 from gateway.hub import Hub
 from gateway.pressure import Pressure
 from gateway.requests import READ
@@ -38,7 +38,7 @@ class Gateway:
     """Everything one gateway process owns."""
 
     def __init__(self, settings: Settings, prompts: Registry) -> None:
-        """Must be made within the event loop that serves."""
+        """Must be made within the event loop that serves. Raises `errors.ConfigurationError`."""
         self._connection = Connection(settings.redis_url, timeout=settings.store_timeout_s)
         self._strict = (
             StrictConnection(
@@ -65,9 +65,10 @@ class Gateway:
         )
         job_types = openapi.job_types(prompts)
 
-        guards = [] if settings.api_keys == "off" else [key_guard(AccessKeys(self._connection))]
+        keys = AccessKeys(self._connection, settings.key_secret) if settings.api_keys == "required" else None
+        guards = [key_guard(keys)] if keys else []
 
-        @route("/v1/job-types", http_method=READ, operation_id="list_job_types", guards=guards)
+        @route("/v1/job-types", http_method=READ, operation_id="list_job_types", guards=guards, opt=needs("jobs:read"))
         async def list_job_types() -> Response[bytes]:
             """Every job type with the JSON Schemas of its input and output."""
             return Response(job_types, media_type=jobs.JSON)

@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, Guard
 
 from gateway import requests
+from gateway.access import check_job, needs, owner, sees
 from gateway.hub import Hub, Subscription
 from gateway.pressure import Pressure
 from gateway.requests import READ, AnyRequest
@@ -51,7 +52,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 def router(desk: Desk, guards: Sequence[Guard]) -> Router:
     """The routes below `/v1/jobs`, open to whom `guards` let through."""
 
-    @post("/", operation_id="submit_job", status_code=202)
+    @post("/", operation_id="submit_job", status_code=202, opt=needs("jobs:write", spends=True))
     async def submit(request: AnyRequest) -> Response[bytes]:
         """Submit a job."""
         if desk.hub.draining:
@@ -63,6 +64,7 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         scope = f"{owner(request)}:{key}" if key else None
         job_id = desk.store.new_id(scope)
         spec = desk.submission.specify(asked, job_id, owner=owner(request))
+        check_job(request, spec)
         idempotency = (scope, body) if scope else None
         if wait_s is None:
             return _accepted(*await _accept(desk, spec, idempotency, watcher=""))
@@ -78,36 +80,36 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
             with cut_when_gone(subscription, request.receive):
                 return await _waited(desk, subscription, job, 0 if state.status in TERMINAL else wait_s)
 
-    @route("/", http_method=READ, operation_id="list_jobs")
+    @route("/", http_method=READ, operation_id="list_jobs", opt=needs("jobs:read"))
     async def list_jobs(request: AnyRequest) -> Response[bytes]:
         """List jobs, newest first."""
         query = requests.list_query(request.query_params)
-        page = await desk.listing.page(**msgspec.structs.asdict(query))
+        page = await desk.listing.page(owner=sees(request), **msgspec.structs.asdict(query))
         return Response(msgspec.json.encode(page), media_type=JSON)
 
-    @route("/{job_id:str}", http_method=READ, operation_id="get_job")
-    async def read(job_id: FromPath[str]) -> Response[bytes]:
+    @route("/{job_id:str}", http_method=READ, operation_id="get_job", opt=needs("jobs:read"))
+    async def read(job_id: FromPath[str], request: AnyRequest) -> Response[bytes]:
         """Read a job."""
-        return Response(await desk.store.get(job_id), media_type=JSON)
+        return Response(await desk.store.get(job_id, owner=sees(request)), media_type=JSON)
 
-    @post("/{job_id:str}/cancel", operation_id="cancel_job", status_code=202)
-    async def cancel(job_id: FromPath[str]) -> Response[bytes]:
+    @post("/{job_id:str}/cancel", operation_id="cancel_job", status_code=202, opt=needs("jobs:write"))
+    async def cancel(job_id: FromPath[str], request: AnyRequest) -> Response[bytes]:
         """Cancel a job."""
-        if not await _cancel_queued(desk, job_id) and not await desk.store.request_cancel(job_id):
+        if not await _cancel_queued(desk, job_id, owner=sees(request)) and not await desk.store.request_cancel(job_id):
             raise errors.JobAlreadyEnded
         return Response(await desk.store.get(job_id), media_type=JSON, status_code=202)
 
-    @route("/{job_id:str}/events", http_method=READ, operation_id="stream_events")
+    @route("/{job_id:str}/events", http_method=READ, operation_id="stream_events", opt=needs("jobs:read"))
     async def events(job_id: FromPath[str], request: AnyRequest) -> ASGIApp:
         """Stream a job's events."""
-        state = await desk.store.state(job_id)
+        state = await desk.store.state(job_id, owner=sees(request))
         last = requests.resume_point(request, state.last_event)
         return EventStream(desk.hub, desk.store, job_id, last, state)
 
-    @route("/{job_id:str}/deliveries", http_method=READ, operation_id="list_deliveries")
-    async def deliveries(job_id: FromPath[str]) -> Response[bytes]:
+    @route("/{job_id:str}/deliveries", http_method=READ, operation_id="list_deliveries", opt=needs("jobs:read"))
+    async def deliveries(job_id: FromPath[str], request: AnyRequest) -> Response[bytes]:
         """List a job's callbacks with every attempt."""
-        await desk.store.state(job_id)
+        await desk.store.state(job_id, owner=sees(request))
         return Response(msgspec.json.encode({"items": await desk.outbox.of_job(job_id)}), media_type=JSON)
 
     @route("/", http_method=HttpMethod.OPTIONS, status_code=204)
@@ -153,9 +155,9 @@ async def _waited(desk: Desk, subscription: Subscription, job: bytes, wait_s: fl
     return Response(job, media_type=JSON, status_code=200, headers={"Preference-Applied": "wait"})
 
 
-async def _cancel_queued(desk: Desk, job_id: str) -> bool:
-    """Ends the job if it has not been started. False: it has."""
-    state = await desk.store.state(job_id)
+async def _cancel_queued(desk: Desk, job_id: str, *, owner: str | None) -> bool:
+    """Ends the job, which must be that owner's, if it has not been started. False: it has."""
+    state = await desk.store.state(job_id, owner=owner)
     if state.status in TERMINAL:
         raise errors.JobAlreadyEnded
     spec = await desk.store.spec(job_id)
@@ -168,11 +170,6 @@ async def _cancel_queued(desk: Desk, job_id: str) -> bool:
     except errors.StaleFence:
         return False
     return True
-
-
-def owner(request: AnyRequest) -> str:
-    """Id of the API key that makes the request; empty where keys are off."""
-    return str(request.state.get("owner", ""))
 
 
 def _accepted(job_id: str, job: bytes) -> Response[bytes]:

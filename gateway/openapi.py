@@ -65,6 +65,8 @@ def document(prompts: Registry) -> Schema:
     _, schemas = msgspec.json.schema_components(
         [Job, Page, Delivery, CallbackBody, Callback, Deadline, Problem, Health], ref_template=_REF
     )
+    schemas["Callback"] |= _one_of("url", "slack", "database")
+    schemas["SlackCallback"] |= _one_of("webhook", "channel")
     schemas |= {f"{job_type.name}_request": _request(job_type) for job_type in types}
     schemas |= {f"{job_type.name}_output": job_type.output_schema for job_type in types}
     schemas["JobRequest"] = {
@@ -93,10 +95,24 @@ def document(prompts: Registry) -> Schema:
         },
         "components": {
             "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "rb_<id>_<secret>",
+                    "description": "An API key. Without a valid one: 401 unauthorized; without the scope, or if it may"
+                    " not submit such a job: 403 forbidden; after too many requests: 429 rate_limited, and with no"
+                    " tokens left for the day: 429 budget_exhausted, both with Retry-After.",
+                }
+            },
         },
         "security": [{"key": []}, {}],
     }
+
+
+def _one_of(*names: str) -> Schema:
+    """Says that an object needs exactly one of these properties."""
+    return {"oneOf": [{"required": [name]} for name in names]}
 
 
 def _request(job_type: JobType) -> Schema:
@@ -144,7 +160,10 @@ def _paths() -> Schema:
             ),
         ],
     )
-    filters = [_parameter("query", name, "Only such jobs") for name in ("type", "status", "session_id", "error", "metadata.KEY")]
+    filters = [
+        _parameter("query", name, "Only such jobs")
+        for name in ("type", "status", "session_id", "error", "metadata.KEY")
+    ]
     listing = _operation(
         "list_jobs",
         "List jobs, newest first",

@@ -114,9 +114,23 @@ def _doctor(args: argparse.Namespace) -> int:
 def _key(args: argparse.Namespace) -> int:
     from ringback import keys
 
-    if args.action == "create":
-        return keys.create(args.name)
-    return keys.revoke(args.id) if args.action == "revoke" else keys.show()
+    match args.action:
+        case "create":
+            return keys.create(
+                args.name,
+                scopes=args.scope,
+                types=args.types,
+                callback_hosts=args.callback_hosts,
+                rate=args.rate,
+                tokens_per_day=args.tokens_per_day,
+                as_json=args.json,
+            )
+        case "rotate":
+            return keys.rotate(args.id, overlap_s=args.overlap, as_json=args.json)
+        case "revoke":
+            return keys.revoke(args.id)
+        case _:
+            return keys.show(as_json=args.json)
 
 
 def _input(args: argparse.Namespace) -> Any:
@@ -159,6 +173,24 @@ def _port(argument: str) -> int:
     if not argument.isdigit() or int(argument) > 65_535:
         raise argparse.ArgumentTypeError("a number from 0 to 65535")
     return int(argument)
+
+
+def _names(argument: str) -> list[str]:
+    """Names separated by commas; at least one."""
+    names = [name.strip() for name in _utf8(argument).split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError("names separated by commas")
+    return names
+
+
+def _whole_number(argument: str) -> int:
+    if not argument.isascii() or not argument.isdigit() or not 0 < int(argument) < 2**53:
+        raise argparse.ArgumentTypeError("a whole number greater than 0")
+    return int(argument)
+
+
+def _seconds(argument: str) -> int:
+    return 0 if argument == "0" else _whole_number(argument)
 
 
 class _Version(argparse.Action):
@@ -210,12 +242,40 @@ def parser() -> argparse.ArgumentParser:
     )
     doctor.set_defaults(run=_doctor)
 
-    keys = commands.add_parser("keys", help="make, list and revoke API keys")
+    _add_keys(commands.add_parser("keys", help="make, list, rotate and revoke API keys"))
+    return root
+
+
+def _add_keys(keys: argparse.ArgumentParser) -> None:
     actions = keys.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a key and print it; it cannot be shown again")
-    create.add_argument("name", metavar="NAME", type=_utf8, help="who it is for")
+    name = create.add_mutually_exclusive_group(required=True)
+    name.add_argument("name", metavar="NAME", nargs="?", type=_utf8, default=argparse.SUPPRESS, help="who it is for")
+    name.add_argument("--name", type=_utf8, help="the same")
+    create.add_argument(
+        "--scope",
+        metavar="A,B",
+        type=_names,
+        default=[],
+        help="what it may do: jobs:read, jobs:write, deliveries:write (these three), admin (everything, of every key)",
+    )
+    create.add_argument("--types", metavar="A,B", type=_names, default=[], help="job types that it may submit (all)")
+    create.add_argument(
+        "--callback-hosts", metavar="A,B", type=_names, default=[], help="hosts that its jobs may call back (all)"
+    )
+    create.add_argument("--rate", metavar="N/s|N/min", type=_utf8, help="requests that it may make (any)")
+    create.add_argument(
+        "--tokens-per-day", metavar="N", type=_whole_number, help="tokens that its jobs may use in a UTC day (any)"
+    )
+    rotate = actions.add_parser("rotate", help="give a key a new secret and print it")
+    rotate.add_argument(
+        "--overlap", metavar="S", type=_seconds, default=86_400, help="seconds for which the old one works on (86400)"
+    )
     revoke = actions.add_parser("revoke", help="make a key invalid at once")
-    revoke.add_argument("id", metavar="ID", type=_utf8)
-    for command in (create, revoke, actions.add_parser("list", help="show id, time and name of every key")):
+    for command in (rotate, revoke):
+        command.add_argument("id", metavar="ID", type=_utf8)
+    listing = actions.add_parser("list", help="show every key and what it may do")
+    for command in (create, rotate, listing):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    for command in (create, rotate, revoke, listing):
         command.set_defaults(run=_key)
-    return root

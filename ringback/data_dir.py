@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jobs import errors, signing
 
-_WEBHOOK_SECRET, _KEY_SECRET = "webhook-secret", "key-secret"  # noqa: S105 - names of files
+_WEBHOOK_SECRET, _KEY_SECRET = "webhook-secret", "key-secret"
 _ORPHANS_S = 5.0
 """How long the children of an `up` that was killed may take to be gone."""
 

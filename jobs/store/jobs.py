@@ -83,14 +83,15 @@ def _ms(seconds: float) -> int:
 
 
 def _indexes(spec: JobSpec) -> list[str]:
-    names = ["all", f"type:{spec.type}", "status:queued"]
-    if spec.session_id:
-        names.append(f"session:{spec.session_id}")
-    if spec.owner:
-        names.append(f"owner:{spec.owner}")
     metadata: dict[str, Any] = msgspec.json.decode(spec.metadata)
     found = (listing.metadata_index(key, value) for key, value in metadata.items())
-    return names + [name for name in found if name][:INDEXED_METADATA]
+    narrow = [name for name in found if name][:INDEXED_METADATA]
+    if spec.session_id:
+        narrow.append(f"session:{spec.session_id}")
+    names = ["all", f"type:{spec.type}", "status:queued", *narrow]
+    if spec.owner:
+        names += [listing.owned(spec.owner, name) for name in ("", *narrow)]
+    return names
 
 
 class JobStore:
@@ -162,23 +163,26 @@ class JobStore:
         kept_ms = 2 * _ms(self._settings.job_retention_s)
         return ids.floor(keys.JOB_PREFIX, now_ms - kept_ms), kept_ms
 
-    async def get(self, job_id: str) -> bytes:
-        """The Job as JSON. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
-        found = (await listing.read(self._connection, [job_id]))[0]
+    async def get(self, job_id: str, *, owner: str | None = None) -> bytes:
+        """The Job as JSON. Raises `errors.JobNotFound` and `errors.StoreUnavailable`.
+
+        With `owner` (an API key's id) only a job of that owner is there.
+        """
+        found = (await listing.read(self._connection, [job_id], owner=owner))[0]
         if found is None:
             raise errors.JobNotFound
         return found
 
-    async def state(self, job_id: str) -> State:
-        """Where the job stands. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
-        (status, fence, attempt, events), newest = await self._connection.calls(
+    async def state(self, job_id: str, *, owner: str | None = None) -> State:
+        """Where the job stands; `owner` as in `get`. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
+        (status, fence, attempt, events, owned_by), newest = await self._connection.calls(
             [
                 # Once the job has ended its hash knows the last event, for the log goes sooner.
-                ("HMGET", keys.job(job_id), "status", "fence", "attempt", "events"),
+                ("HMGET", keys.job(job_id), "status", "fence", "attempt", "events", "owner"),
                 ("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", 1),
             ]
         )
-        if status is None:
+        if status is None or (owner is not None and (owned_by or b"").decode() != owner):
             raise errors.JobNotFound
         last = int(newest[0][0].partition(b"-")[0]) if newest else int(events or 0)
         return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=last)

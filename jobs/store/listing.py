@@ -65,7 +65,8 @@ class Listing:
 
         `error` is the code of the error that a job ended with. A metadata value matches a string that equals it or
         another scalar whose JSON does. A page may hold fewer items than `limit` and still have a `next_cursor`: when
-        few of the jobs looked at matched, or when it has `PAGE_BYTES`.
+        few of the jobs looked at matched, or when it has `PAGE_BYTES`. With `owner` (an API key's id) only jobs of that
+        owner are there, and nothing tells of others.
         Raises `errors.InvalidRequest` for a cursor that is not one, `errors.StoreUnavailable`.
         """
         wanted = {
@@ -75,17 +76,17 @@ class Listing:
         }
         if any(metadata_index(key, value) is None for key, value in (metadata or {}).items()):
             return Page(items=[], next_cursor=None)  # Too long to be in any index.
-        index = _narrowest_index(wanted, metadata or {})
+        index, told = _narrowest_index(wanted, metadata or {}, owner)
         position = cursor or ""
         if cursor is not None:
             _check_cursor(cursor)
         items: list[msgspec.Raw] = []
         size = 0
         # What one index tells needs no more looking.
-        chunk = min(limit, _CHUNK) if len(wanted) + len(metadata or {}) < 2 else _CHUNK
+        chunk = min(limit, _CHUNK) if len(wanted) + len(metadata or {}) <= told else _CHUNK
         for _ in range(_CHUNKS):
             job_ids = await self._newest(index, position, limit=chunk)
-            found_jobs = await read(self._connection, job_ids) if job_ids else []
+            found_jobs = await read(self._connection, job_ids, owner=owner) if job_ids else []
             for job_id, found in zip(job_ids, found_jobs, strict=True):
                 position = job_id
                 if found is not None and _matches(found, wanted, metadata or {}):
@@ -105,12 +106,16 @@ class Listing:
         return sorted((job_id.decode() for found in per_shard for job_id in found), reverse=True)[:limit]
 
 
-async def read(connection: Connection, job_ids: Sequence[str]) -> list[bytes | None]:
-    """The Jobs as JSON; `None` for one that is not there. Raises `errors.NotFound`, `errors.StoreUnavailable`."""
-    rows = await connection.calls(
-        ("HMGET", keys.job(job_id), "final", "spec", "status", "attempt", "started", "target") for job_id in job_ids
-    )
-    return [_job_json(*row) for row in rows]
+async def read(connection: Connection, job_ids: Sequence[str], *, owner: str | None = None) -> list[bytes | None]:
+    """The Jobs as JSON; `None` for one that is not there or, if an owner is given, not that owner's.
+
+    Raises `errors.NotFound`, `errors.StoreUnavailable`.
+    """
+    fields = ("owner", "final", "spec", "status", "attempt", "started", "target")
+    rows = await connection.calls(("HMGET", keys.job(job_id), *fields) for job_id in job_ids)
+    return [
+        _job_json(*row) if owner is None or (owned_by or b"").decode() == owner else None for owned_by, *row in rows
+    ]
 
 
 def _job_json(
@@ -161,17 +166,19 @@ def _matches(found: bytes, wanted: Mapping[str, str], metadata: Mapping[str, str
     )
 
 
-def _narrowest_index(wanted: Mapping[str, str], metadata: Mapping[str, str]) -> str:
-    for key, value in metadata.items():
-        if index := metadata_index(key, value):
-            return index
-    if "session_id" in wanted:
-        return f"session:{wanted['session_id']}"
-    if "error" in wanted:
-        return f"error:{wanted['error']}"
-    if "status" in wanted:
-        return f"status:{wanted['status']}"
-    return f"type:{wanted['type']}" if "type" in wanted else "all"
+def _narrowest_index(wanted: Mapping[str, str], metadata: Mapping[str, str], owner: str | None) -> tuple[str, int]:
+    """The index to look through, and how many of the filters, besides the owner, it answers by itself."""
+    narrow = next((index for key, value in metadata.items() if (index := metadata_index(key, value))), "")
+    if not narrow and "session_id" in wanted:
+        narrow = f"session:{wanted['session_id']}"
+    if owner is not None:
+        return owned(owner, narrow), 1 if narrow else 0
+    if narrow:
+        return narrow, 1
+    for name in ("error", "status", "type"):
+        if name in wanted:
+            return f"{name}:{wanted[name]}", 1
+    return "all", 0
 
 
 def _check_cursor(cursor: str) -> None:

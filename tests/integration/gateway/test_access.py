@@ -15,7 +15,7 @@ from ringback.testing.vendors.server import VendorServer
 from tests.conftest import Ringback
 from tests.integration.gateway.conftest import Gateways, Hand, post, submit
 from tests.integration.gateway.test_contract import check_problem, ended
-from tests.stack import SECRET, Reply, eventually, request
+from tests.stack import KEY_SECRET, SECRET, Reply, eventually, request
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_health_and_documentation_stay_open(guarded: str) -> None:
 
 
 async def test_a_key_opens_everything(guarded: str, gateways: Gateways, hand: Hand) -> None:
-    key = await AccessKeys(hand.connection).create("orders")
+    key = await AccessKeys(hand.connection, KEY_SECRET).create("orders")
 
     reply = submit(guarded, headers=bearer(key))
 
@@ -79,7 +79,7 @@ async def test_a_key_opens_everything(guarded: str, gateways: Gateways, hand: Ha
 
 
 async def test_a_revoked_key_opens_nothing_more(guarded: str, hand: Hand) -> None:
-    keys = AccessKeys(hand.connection)
+    keys = AccessKeys(hand.connection, KEY_SECRET)
     key = await keys.create("orders")
     assert request(f"{guarded}/v1/jobs", headers=bearer(key)).status == 200
 
@@ -89,7 +89,7 @@ async def test_a_revoked_key_opens_nothing_more(guarded: str, hand: Hand) -> Non
 
 
 async def test_an_idempotency_key_belongs_to_its_access_key(guarded: str, hand: Hand) -> None:
-    keys = AccessKeys(hand.connection)
+    keys = AccessKeys(hand.connection, KEY_SECRET)
     one, other = await keys.create("orders"), await keys.create("billing")
     idempotency = {"Idempotency-Key": secrets.token_hex(8)}
 
@@ -110,7 +110,7 @@ async def test_the_logs_of_a_run_hold_no_content(
     """Also not where things go wrong: bad requests, failing vendors, replies that do not fit, failing callbacks."""
     mark = "m4rk3d" + secrets.token_hex(4)
     url = ringback.gateway(RINGBACK_API_KEYS="required", RINGBACK_LOG_LEVEL="debug")
-    key = await AccessKeys(new_hand(ringback).connection).create(f"name {mark}")
+    key = await AccessKeys(new_hand(ringback).connection, KEY_SECRET).create(f"name {mark}")
     headers = bearer(key) | {"Idempotency-Key": f"idem {mark}", "Prefer": "wait=20"}
     asked: dict[str, Any] = {
         "metadata": {mark: mark},
@@ -147,7 +147,7 @@ async def test_the_logs_of_a_run_hold_no_content(
     logs = {path.name: path.read_text() for path in Path(ringback.home).glob("*.log")}
     assert replies[0].json["id"] in logs["worker.log"], "the logs are those of this run"
     for name, text in logs.items():
-        for secret in (mark, key, key.rpartition("_")[2], SECRET, SECRET.removeprefix("whsec_")):
+        for secret in (mark, key, key.rpartition("_")[2], SECRET, SECRET.removeprefix("whsec_"), KEY_SECRET):
             assert secret not in text, f"{name}: {_line_with(text, secret)}"
         for line in text.splitlines():
             entry = msgspec.json.decode(line)
