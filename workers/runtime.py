@@ -69,7 +69,7 @@ class Runtime:
         self._services = Services(settings)
         self._leases = Leases(store, settings.lease_s)
         senders = {"http": HttpSender(AddressPolicy.of(settings), self._destinations, ATTEMPT_S)}
-        self._deliverer = Deliverer(Outbox(self._connection, settings), senders)
+        self._deliverer = Deliverer(Outbox(self._connection, settings), senders, self._destinations)
         self._runner = Runner(
             settings,
             store,

@@ -1,6 +1,7 @@
 """The outbox: callbacks to be delivered, when to try them next, and every attempt that was made."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -15,6 +16,10 @@ from jobs.store.connection import Call, Connection
 DeliveryStatus = Literal["pending", "delivered", "failed"]
 EXCERPT_BYTES = 4096
 """Of a response's body, so much is kept in the log."""
+ATTEMPTS_KEPT = 100
+"""The newest attempts at a delivery that are kept: more than nine rounds of the schedule."""
+ROUND_S = 5 * 86_400
+"""A round of attempts is over after so many seconds at the most."""
 
 
 class CallbackBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +111,12 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     tries: int
     """Attempts made before this one."""
+    round: int = 0
+    """How often it was replayed: each time the schedule starts anew."""
+    earlier: int = 0
+    """Of the attempts made, those of earlier rounds."""
+    began_ms: int = msgspec.field(default_factory=lambda: int(time.time() * 1000))
+    """When the round began; Unix milliseconds."""
 
     @classmethod
     def fresh(cls, new: NewDelivery, job_id: str, sequence: int) -> "Due":
@@ -118,6 +129,7 @@ class Due(msgspec.Struct, frozen=True, kw_only=True):
             destination=new.destination,
             body=new.body,
             tries=0,
+            began_ms=new.created_ms,
         )
 
 
@@ -153,26 +165,58 @@ class Outbox:
             keys.delivery(due.id),
             due.id,
             msgspec.json.encode(attempt),
+            due.round,
             status,
             int(next_s * 1000),
             int(self._settings.delivery_retention_s * 1000),
+            *kept_in_indexes(self._settings),
+            ATTEMPTS_KEPT,
+        )
+
+    async def postpone(self, deliveries: Iterable[tuple[Due, float]]) -> None:
+        """Puts deliveries back that were taken but not tried; each is due again in so many seconds.
+
+        Those that were settled or tried meanwhile stay as they are. Raises `errors.StoreUnavailable`.
+        """
+        kept = kept_in_indexes(self._settings)
+        await self._connection.run_many(
+            "postpone",
+            (
+                Call(keys.delivery(due.id), (due.id, due.tries, int(pause_s * 1000), *kept))
+                for due, pause_s in deliveries
+            ),
         )
 
     async def of_job(self, job_id: str) -> list[Delivery]:
         """The job's deliveries with their attempts, oldest first. Raises as `EventLog.read` does."""
-        redis = self._connection.redis
-        found = [id_.decode() for id_ in await self._connection.do(redis.lrange(keys.deliveries(job_id), 0, -1))]
-        shard = ids.shard_of(job_id, keys.JOB_PREFIX)
-        async with self._connection.bounded():
-            pipeline = redis.pipeline(transaction=False)
-            for id_ in found:
-                pipeline.hgetall(keys.delivery(id_))
-                pipeline.lrange(keys.attempts(id_), 0, -1)
-                pipeline.zscore(keys.due(shard), id_)
-            rows = await pipeline.execute()
-        return [
-            _delivery(id_, rows[3 * i], rows[3 * i + 1], rows[3 * i + 2]) for i, id_ in enumerate(found) if rows[3 * i]
-        ]
+        found = await self._connection.call("LRANGE", keys.deliveries(job_id), 0, -1)
+        return [d for d in await read(self._connection, [id_.decode() for id_ in found]) if d is not None]
+
+
+def kept_in_indexes(settings: Settings) -> tuple[str, int]:
+    """The oldest id that indexes of deliveries keep now, and the milliseconds for which one lasts unchanged."""
+    kept_ms = 2 * int((settings.delivery_retention_s + ROUND_S) * 1000)
+    return ids.floor(keys.DELIVERY_PREFIX, int(time.time() * 1000) - kept_ms), kept_ms
+
+
+async def read(connection: Connection, delivery_ids: Sequence[str]) -> list[Delivery | None]:
+    """The deliveries with their attempts; `None` for one that is not there.
+
+    Raises `errors.NotFound` for what is no delivery's id, and `errors.StoreUnavailable`.
+    """
+    rows = await connection.calls(
+        command
+        for id_ in delivery_ids
+        for command in (
+            ("HMGET", keys.delivery(id_), *_FIELDS),
+            ("LRANGE", keys.attempts(id_), 0, -1),
+            ("ZSCORE", keys.due(ids.shard_of(id_, keys.DELIVERY_PREFIX)), id_),
+        )
+    )
+    return [_delivery(id_, *rows[3 * i : 3 * i + 3]) for i, id_ in enumerate(delivery_ids)]
+
+
+_FIELDS = ("job_id", "webhook_id", "event", "sequence", "destination", "status", "created")
 
 
 def _due(id_: str, fields: Mapping[bytes, bytes]) -> Due:
@@ -184,19 +228,27 @@ def _due(id_: str, fields: Mapping[bytes, bytes]) -> Due:
         destination=fields[b"destination"].decode(),
         body=fields[b"body"],
         tries=int(fields[b"tries"]),
+        round=int(fields.get(b"round", 0)),
+        earlier=int(fields.get(b"earlier", 0)),
+        began_ms=int(fields.get(b"began", fields[b"created"])),
     )
 
 
-def _delivery(id_: str, fields: Mapping[bytes, bytes], attempts: list[bytes], next_ms: float | None) -> Delivery:
+def _delivery(
+    id_: str, fields: Sequence[bytes], attempts: Sequence[bytes], next_ms: bytes | float | None
+) -> Delivery | None:
+    if None in fields:
+        return None
+    job_id, webhook_id, event, sequence, destination, status, created = (field.decode() for field in fields)
     return Delivery(
         id=id_,
-        job_id=fields[b"job_id"].decode(),
-        webhook_id=fields[b"webhook_id"].decode(),
-        event=fields[b"event"].decode(),
-        sequence=int(fields[b"sequence"]),
-        destination=fields[b"destination"].decode(),
-        status=fields[b"status"].decode(),  # type: ignore[arg-type]  # the scripts write no other
-        created_at=moment(int(fields[b"created"])),
-        next_attempt_at=moment(int(next_ms)) if next_ms is not None else None,
+        job_id=job_id,
+        webhook_id=webhook_id,
+        event=event,
+        sequence=int(sequence),
+        destination=destination,
+        status=status,  # type: ignore[arg-type]  # the scripts write no other
+        created_at=moment(int(created)),
+        next_attempt_at=moment(int(float(next_ms))) if next_ms is not None else None,
         attempts=[msgspec.json.decode(attempt, type=Attempt) for attempt in attempts],
     )

@@ -1,8 +1,9 @@
 -- Records one attempt at a delivery, once. KEYS[1]: the delivery.
--- ARGV: id, the attempt as JSON, new status, ms until the next try (used if it is 'pending'), retention ms.
-local id, attempt, new, pause, retention = unpack(ARGV)
-local due, attempts = tag .. ':due', tag .. ':attempts:' .. id
-local status, job_id = unpack(redis.call('HMGET', KEYS[1], 'status', 'job_id'))
+-- ARGV: id, attempt as JSON, its round, new status, ms until the next try (used if it is 'pending'), retention ms,
+--       oldest id kept in indexes, index ms, most attempts kept.
+local id, attempt, round, new, pause, retention, oldest, index_ms, kept = unpack(ARGV)
+local due, attempts, index = tag .. ':due', tag .. ':attempts:' .. id, tag .. ':index:delivery:'
+local status, job_id, current = unpack(redis.call('HMGET', KEYS[1], 'status', 'job_id', 'round'))
 if not status then
   redis.call('ZREM', due, id)
   return 0
@@ -10,10 +11,16 @@ end
 -- The same call again after its answer was lost on the way.
 if redis.call('LPOS', attempts, attempt) then return 1 end
 redis.call('RPUSH', attempts, attempt)
+redis.call('LTRIM', attempts, -kept, -1)
 redis.call('HINCRBY', KEYS[1], 'tries', 1)
--- Two processes may have tried it at once: what has arrived stays so, and what was given up may still arrive.
-if status ~= 'pending' and new ~= 'delivered' then return 1 end
+if (current or '0') ~= round then redis.call('HINCRBY', KEYS[1], 'earlier', 1) end
+-- Two processes may have tried it at once, or it was replayed meanwhile: what has arrived stays so, what was given up may
+-- still arrive, and an attempt of an earlier round does not end the present one.
+if new ~= 'delivered' and (status ~= 'pending' or (current or '0') ~= round) then return 1 end
 redis.call('HSET', KEYS[1], 'status', new)
+if status ~= new then redis.call('ZREM', index .. status, id) end
+redis.call('ZADD', index .. new, 0, id)
+trim(index .. new, oldest, index_ms)
 if new == 'pending' then
   redis.call('ZADD', due, now_ms() + pause, id)
 else

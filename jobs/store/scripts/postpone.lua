@@ -1,0 +1,10 @@
+-- Puts a delivery back that was taken but not tried. KEYS[1]: the delivery.
+-- ARGV: id, tries when it was taken, ms until it is due, oldest id kept in indexes, index ms.
+-- Returns 1, or 0 if it was settled or tried meanwhile.
+local id, taken, pause, oldest, index_ms = unpack(ARGV)
+local status, tries = unpack(redis.call('HMGET', KEYS[1], 'status', 'tries'))
+if status ~= 'pending' or tries ~= taken then return 0 end
+redis.call('ZADD', tag .. ':due', now_ms() + pause, id)
+redis.call('ZADD', tag .. ':index:delivery:pending', 0, id)
+trim(tag .. ':index:delivery:pending', oldest, index_ms)
+return 1
