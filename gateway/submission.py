@@ -8,7 +8,7 @@ import msgspec
 
 from jobs import errors
 from jobs.addresses import AddressPolicy
-from jobs.job import METADATA_LIMIT, JobEvent, JobRequest, JobSpec, Priority
+from jobs.job import METADATA_LIMIT, JobEvent, JobRequest, JobSpec, Priority, SlackCallback
 from jobs.model import KNOWN_MODELS, split_model
 from jobs.settings import PROVIDERS, SWITCHED_ON_BY, Settings
 from prompts.registry import JobType, Registry
@@ -82,6 +82,27 @@ class Submission:
             raise errors.InvalidRequest.at("#/callback", "needs exactly one of url, slack and database")
         if callback.url is not msgspec.UNSET and (objection := self._policy.objection(callback.url)):
             raise errors.CallbackNotAllowed.at("#/callback/url", objection)
+        if callback.slack is not msgspec.UNSET:
+            self._check_slack(callback.slack)
+        if callback.database is not msgspec.UNSET:
+            self._check_name(callback.database, "database_url", "#/callback/database")
+
+    def _check_slack(self, slack: SlackCallback) -> None:
+        if (slack.webhook is None) == (slack.channel is None):
+            raise errors.InvalidRequest.at("#/callback/slack", "needs exactly one of webhook and channel")
+        if slack.webhook is not None:
+            self._check_name(slack.webhook, "slack_webhook", "#/callback/slack/webhook")
+        elif not any(destination.slack_token for destination in self._settings.destinations.values()):
+            raise errors.UnknownDestination.at(
+                "#/callback/slack/channel", "no destination here has a slack_token, which channels need; name a webhook"
+            )
+
+    def _check_name(self, name: str, kind: str, pointer: str) -> None:
+        """`kind` is the field that such destinations have."""
+        known = [known for known, destination in self._settings.destinations.items() if getattr(destination, kind)]
+        if name not in known:
+            choice = f"known: {', '.join(known)}" if known else "there is none here"
+            raise errors.UnknownDestination.at(pointer, f"{name!r} is no destination with {kind}; {choice}")
 
     def _targets(self, request: JobRequest, job_type: JobType) -> tuple[str, ...]:
         first = request.model or job_type.model or self._settings.default_model

@@ -111,6 +111,12 @@ def _doctor(args: argparse.Namespace) -> int:
     return doctor.examine(models=args.model)
 
 
+def _destinations(args: argparse.Namespace) -> int:
+    from ringback import destinations
+
+    return destinations.create_table(args.name) if args.action == "init" else destinations.show()
+
+
 def _key(args: argparse.Namespace) -> int:
     from ringback import keys
 
@@ -235,6 +241,13 @@ def parser() -> argparse.ArgumentParser:
     watch = commands.add_parser("watch", parents=[remote], help="follow a job to its end; prints its result")
     watch.add_argument("job_id", metavar="JOB_ID", type=_utf8)
     watch.set_defaults(run=_watch)
+
+    destinations = commands.add_parser("destinations", help="show destinations of callbacks, and make their tables")
+    actions = destinations.add_subparsers(dest="action", required=True)
+    init = actions.add_parser("init", help="make the table for results in a database, unless it is there")
+    init.add_argument("name", metavar="NAME", type=_utf8, help="the destination's name in ringback.toml")
+    for command in (init, actions.add_parser("list", help="show name, kind and place of every destination")):
+        command.set_defaults(run=_destinations)
 
     doctor = commands.add_parser("doctor", help="check configuration, store, broker, worker and providers")
     doctor.add_argument(

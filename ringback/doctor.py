@@ -18,7 +18,7 @@ from jobs.store.connection import Connection
 from jobs.store.durability import facts, weaknesses
 from jobs.store.presence import Presence
 from providers.service import Ask, Message, Text
-from ringback import data_dir, embedded
+from ringback import data_dir, destinations, embedded
 
 if TYPE_CHECKING:
     from providers.registry import Services
@@ -103,6 +103,8 @@ def _shown(field: str, value: Any) -> str:
     """A setting's value without what is secret in it."""
     if field in ("key_secret", "webhook_secret"):
         return "(set)" if value else "(not set)"
+    if field == "destinations":
+        return ", ".join(f"{name}: {destinations.place(found)}" for name, found in value.items()) or "(none)"
     if isinstance(value, str | Path):
         return _without_password(str(value)) or "(not set)"
     return "(not set)" if value is None else msgspec.json.encode(value).decode("utf-8")
