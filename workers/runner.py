@@ -13,7 +13,9 @@ from jobs import errors
 from jobs.dispatch import Dispatch
 from jobs.event import Event
 from jobs.job import JobError, JobEvent, TerminalStatus, terminal_event
+from jobs.model import Usage
 from jobs.settings import Settings
+from jobs.store.access_keys import TokenBudgets
 from jobs.store.deliveries import Due, NewDelivery
 from jobs.store.jobs import Claim, JobStore
 from providers.errors import ProviderError
@@ -37,6 +39,7 @@ class Runner:
         answering: Answering,
         deliverer: Deliverer,
         dispatch: Dispatch,
+        budgets: TokenBudgets,
     ) -> None:
         """Everything a job needs, shared by all jobs of the process."""
         self._timeouts = settings.timeouts
@@ -45,6 +48,7 @@ class Runner:
         self._answering = answering
         self._deliverer = deliverer
         self._dispatch = dispatch
+        self._budgets = budgets
 
     async def run(self, job_id: str) -> None:
         """Claims and runs the job, if there is anything to do for it."""
@@ -57,7 +61,9 @@ class Runner:
         with bound_contextvars(job_id=job_id, type=claim.spec.type, attempt=claim.attempt):
             match claim.verdict:
                 case "run":
-                    await self._attempt(claim)
+                    progress = Progress()
+                    await self._attempt(claim, progress)
+                    await self._spend(claim, progress)
                 case "cancelled":
                     await self._end(claim, "cancelled", claim.target, Progress())
                 case "expired":
@@ -65,8 +71,13 @@ class Runner:
                 case "exhausted":
                     await self._end(claim, "failed", claim.target, Progress(), errors.AttemptsExhausted())
 
-    async def _attempt(self, claim: Claim) -> None:
-        progress = Progress()
+    async def _spend(self, claim: Claim, progress: Progress) -> None:
+        """Counts what the attempt used, whatever became of it, for the API key that owns the job."""
+        if claim.spec.owner and progress.usage != Usage():
+            job_id, owner, at_ms = claim.spec.id, claim.spec.owner, _now_ms()
+            await persist(lambda: self._budgets.spend(owner, job_id, claim.attempt, progress.usage, at_ms=at_ms))
+
+    async def _attempt(self, claim: Claim, progress: Progress) -> None:
         narrator = Narrator(self._store, claim)
         total_s = claim.spec.deadline.total_s or self._timeouts.total_s
         status: TerminalStatus = "failed"

@@ -17,6 +17,7 @@ from jobs.destinations import Destinations
 from jobs.dispatch import Dispatch
 from jobs.job import Priority
 from jobs.settings import Settings
+from jobs.store.access_keys import TokenBudgets
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
 from jobs.store.durability import warn_of_weaknesses
@@ -77,6 +78,7 @@ class Runtime:
             Answering(self._prompts, self._services, settings.timeouts),
             self._deliverer,
             self._dispatch,
+            TokenBudgets(self._connection),
         )
         self.probe = Probe(Presence(self._connection), self._worker_id, settings.worker_slots)
         for standing in (

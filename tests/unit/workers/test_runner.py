@@ -16,7 +16,9 @@ from jobs.destinations import Destinations
 from jobs.dispatch import Dispatch
 from jobs.event import Event
 from jobs.job import Callback, Deadline, Job, JobEvent, Priority
+from jobs.model import Usage
 from jobs.settings import Settings
+from jobs.store.access_keys import AccessKeys, TokenBudgets
 from jobs.store.connection import Connection
 from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
@@ -24,6 +26,7 @@ from prompts import registry
 from providers.registry import Services
 from ringback.testing.inbox import CallbackInbox
 from tests.integration.store.sample import accepted, claimed, lapse, names, now_ms, running, until
+from tests.stack import KEY_SECRET
 from workers import leases as leases_module
 from workers.answering import Answering
 from workers.delivery import ATTEMPT_S, Deliverer
@@ -77,7 +80,10 @@ class Worker:
             self.outbox, {"http": HttpSender(policy, Destinations(Settings(webhook_secret=SECRET)), ATTEMPT_S)}
         )
         self.answering = Answering(PROMPTS, Services(settings), settings.timeouts)
-        self.runner = Runner(settings, self.store, self.leases, self.answering, self.deliverer, self.hints)
+        self.budgets = TokenBudgets(connection)
+        self.runner = Runner(
+            settings, self.store, self.leases, self.answering, self.deliverer, self.hints, self.budgets
+        )
 
     async def accept(self, script: str, *, url: str = "", events: Any = None, **fields: Any) -> str:
         """A job for the fake model with that script, called back at `url`; its id."""
@@ -114,6 +120,30 @@ async def keeping(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     yield
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def spent(worker: Worker, key: str) -> int:
+    """The tokens that the key has spent today."""
+    return await worker.budgets.spend(key.split("_")[1], "none", 0, Usage(), at_ms=now_ms())
+
+
+async def test_what_jobs_used_is_counted_for_the_key_that_owns_them(worker: Worker, connection: Connection) -> None:
+    """Those that fail with an answer too, and each attempt once."""
+    keys = AccessKeys(connection, KEY_SECRET)
+    mine, others = [await keys.create("x", tokens_per_day=10_000) for _ in range(2)]
+    first = await worker.accept("x?text=one+two", owner=mine.split("_")[1])
+    await worker.runner.run(first)
+    usage = (await worker.job(first))["usage"]
+    cost = usage["input_tokens"] + usage["output_tokens"]
+    assert cost > 0
+    assert await spent(worker, mine) == cost
+
+    failing = await worker.accept("x?text=one+two&finish=length", owner=mine.split("_")[1])
+    await worker.runner.run(failing)
+    await worker.runner.run(failing)
+    assert (await worker.job(failing))["status"] == "failed"
+    assert await spent(worker, mine) == 2 * cost
+    assert await spent(worker, others) == 0
 
 
 async def test_a_job_runs_ends_and_is_called_back_at_once(worker: Worker, callback_inbox: CallbackInbox) -> None:
