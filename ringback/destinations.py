@@ -33,7 +33,7 @@ def create_table(name: str) -> int:
         made = results.create()
     finally:
         results.dispose()
-    print(f"table {destination.table} in {place(destination)}: {'made' if made else 'was there already'}")
+    print(f"{place(destination)}: {'made' if made else 'was there already'}")
     return 0
 
 

@@ -28,6 +28,7 @@ from providers.registry import Services
 from workers.answering import Answering
 from workers.delivery import ATTEMPT_S, Deliverer
 from workers.destinations.http import HttpSender
+from workers.destinations.service import Sender
 from workers.leases import Leases
 from workers.probe import Probe
 from workers.runner import Runner
@@ -69,8 +70,9 @@ class Runtime:
         store = JobStore(self._connection, settings)
         self._services = Services(settings)
         self._leases = Leases(store, settings.lease_s)
-        senders = {"http": HttpSender(AddressPolicy.of(settings), self._destinations, ATTEMPT_S)}
-        self._deliverer = Deliverer(Outbox(self._connection, settings), senders, self._destinations)
+        self._deliverer = Deliverer(
+            Outbox(self._connection, settings), _senders(settings, self._destinations), self._destinations
+        )
         self._runner = Runner(
             settings,
             store,
@@ -156,6 +158,20 @@ class Runtime:
 
     def _submit(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+
+def _senders(settings: Settings, destinations: Destinations) -> dict[str, Sender]:
+    """One for each kind of destination that there is here; the libraries for the others are not loaded."""
+    senders: dict[str, Sender] = {"http": HttpSender(AddressPolicy.of(settings), destinations, ATTEMPT_S)}
+    if any(named.slack_webhook or named.slack_token for named in settings.destinations.values()):
+        from workers.destinations.slack import SlackSender
+
+        senders["slack"] = SlackSender(settings.destinations, ATTEMPT_S)
+    if any(named.database_url for named in settings.destinations.values()):
+        from workers.destinations.database import DatabaseSender
+
+        senders["database"] = DatabaseSender(settings.destinations, ATTEMPT_S)
+    return senders
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
