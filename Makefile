@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PACKAGES := jobs prompts providers speech workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: up test lint bench lock clean
+.PHONY: up test chaos lint bench lock clean
 
 up: $(VENV)/.run
 	$(BIN)/ringback up $(ARGS)
@@ -18,6 +18,16 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# A long storm; CHAOS_SEED=… repeats one.
+chaos: export CHAOS_SEED ?= random
+chaos: export CHAOS_JOBS ?= 1000
+chaos: export CHAOS_FAULTS ?= 36
+chaos: export CHAOS_LEASE_S ?= 30
+chaos: export CHAOS_PAUSE_S ?= 4
+chaos: export CHAOS_WORKERS ?= 3
+chaos: $(VENV)/.dev
+	$(BIN)/python -m pytest -s tests/chaos/test_storm.py $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -19,7 +19,7 @@ from tests.chaos.storm import Loss
 from tests.stack import SECRET
 
 SHARDS = range(16)
-EXCUSES = {"provider_unavailable", "provider_timeout", "first_token_timeout", "stalled", "attempts_exhausted"}
+EXCUSES = {"provider_unreachable", "stream_interrupted", "first_token_timeout", "stream_stalled", "attempts_exhausted"}
 """A storm may end a job so: its vendor was cut off twice in a row, or its workers died five times."""
 _NUMBER = re.compile(rb"#(\d+)#")
 
