@@ -67,8 +67,6 @@ def document(prompts: Registry) -> Schema:
     )
     schemas["Callback"] |= _one_of("url", "slack", "database")
     schemas["SlackCallback"] |= _one_of("webhook", "channel")
-    schemas["Callback"] |= _one_of("url", "slack", "database")
-    schemas["SlackCallback"] |= _one_of("webhook", "channel")
     schemas |= {f"{job_type.name}_request": _request(job_type) for job_type in types}
     schemas |= {f"{job_type.name}_output": job_type.output_schema for job_type in types}
     schemas["JobRequest"] = {
@@ -110,11 +108,6 @@ def document(prompts: Registry) -> Schema:
         },
         "security": [{"key": []}, {}],
     }
-
-
-def _one_of(*names: str) -> Schema:
-    """Says that an object needs exactly one of these properties."""
-    return {"oneOf": [{"required": [name]} for name in names]}
 
 
 def _one_of(*names: str) -> Schema:
