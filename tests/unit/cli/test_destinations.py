@@ -1,0 +1,70 @@
+"""`ringback destinations`: what there is, without secrets, and tables made once."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ringback import cli
+
+CONFIG = """
+[destinations.support]
+slack_webhook = "https://hooks.slack.com/services/T0/B0/geheim"
+[destinations.bot]
+slack_token = "xoxb-geheim"
+[destinations.archive]
+database_url = "sqlite:///results.db"
+[destinations.reports]
+database_url = "postgresql+pg8000://ringback:ge/heim@db.internal:5432/reports?password=geheim"
+table = "ai.results"
+[destinations.orders]
+url = "https://orders.internal/hooks"
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RINGBACK_CONFIG", raising=False)
+    (tmp_path / "ringback.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def test_destinations_are_listed_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["destinations", "list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "support  slack webhook at hooks.slack.com",
+        "bot  slack bot at slack.com",
+        "archive  database sqlite:///results.db, table ringback_results",
+        "reports  database postgresql+pg8000://db.internal:5432/reports, table ai.results",
+        "orders  url https://orders.internal/hooks",
+    ]
+
+
+def test_a_table_is_made_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = "database sqlite:///results.db, table ringback_results"
+    assert [cli.main(["destinations", "init", "archive"]) for _ in range(2)] == [0, 0]
+    assert capsys.readouterr().out.splitlines() == [f"{place}: made", f"{place}: was there already"]
+    with sqlite3.connect(home / "results.db") as database:
+        assert database.execute("SELECT count(*) FROM ringback_results").fetchone() == (0,)
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("archiv", "There is no destination 'archiv'; known: support, bot, archive, reports, orders"),
+        ("support", "destinations.support is no database, so there is nothing to make"),
+    ],
+)
+def test_what_cannot_be_made_is_told(name: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["destinations", "init", name]) == 1
+    assert capsys.readouterr().err == f"ringback: {says}\n"
+
+
+def test_a_worker_without_such_destinations_loads_no_libraries_for_them() -> None:
+    check = "import sys, workers.runtime; print([m for m in ('slack_sdk', 'sqlalchemy', 'pg8000') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
