@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -40,6 +40,8 @@ class Subscription:
         """The terminal event is queued or sent: nothing will follow."""
         self.cut = False
         """The stream must end with a hint to reconnect."""
+        self.write_now: Callable[[bytes], bool] | None = None
+        """Sends a frame past the waiting task, if that can be done at once."""
         self._frames: deque[bytes] = deque()
         self._size = 0
         self._newest = newest
@@ -51,6 +53,11 @@ class Subscription:
         """An event came over the wire."""
         self._newest = max(self._newest, pushed.id)
         if self.live and pushed.id == self.last + 1 and self._size < QUEUE_BYTES:
+            # Only past a task that is parked: whatever it had in hand is on its way then.
+            if self.write_now and self._parked and pushed.name not in TERMINAL_NAMES and self.write_now(pushed.frame):
+                self.last = pushed.id
+                self._spoke = time.monotonic()
+                return
             self._queue(pushed.id, pushed.frame, pushed.name in TERMINAL_NAMES)
             self._wake()
         elif pushed.id > self.last:
@@ -95,10 +102,14 @@ class Subscription:
         else:
             self._wake()
 
+    @property
+    def _parked(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
     def _wake(self) -> None:
         self._awake = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._parked:
+            self._waiter.set_result(None)  # type: ignore[union-attr]  # parked means that there is one
 
     async def wait(self) -> None:
         """Until there is something to send, to catch up on, or the stream must end. For one task only."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ STUCK_S = 30.0
 """A client that has read nothing for so long while something waits for it is cut off."""
 STUCK_WHILE_DRAINING_S = 2.0
 """The same once the server is to stop, which would have to wait for that client."""
+WRITE_NOW = "ringback.write_now"
+"""The ASGI extension that holds, under its own name, a function that sends part of a response's body without a task."""
 HEAD_BYTES = 64 * 1024
 """So long may the request line and the headers be together, give or take what comes in one read."""
 _log = structlog.get_logger(__name__)
@@ -73,11 +76,19 @@ class Connection(HttpToolsProtocol):
         self._in_head = False
         if not self._declines():
             super().on_headers_complete()
+            self.scope["extensions"] = {WRITE_NOW: {WRITE_NOW: functools.partial(self._write_now, self.cycle)}}
 
     def on_message_complete(self) -> None:
         """Its body is there; without one if an upgrade was offered, since the parser takes what follows for that."""
         if not self._declines():
             super().on_message_complete()
+
+    def _write_now(self, cycle: Any, chunk: bytes) -> bool:
+        """Writes part of that response's body at once, without a task of its own; False: not now, send it as usual."""
+        if self.flow.write_paused or cycle.disconnected or cycle.response_complete or not cycle.chunked_encoding:
+            return False
+        self.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return True
 
     def _declines(self) -> bool:
         offered = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"

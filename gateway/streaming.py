@@ -1,13 +1,15 @@
 """A job's events as server-sent events: resumable on any gateway, kept alive, bounded for slow consumers."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from gateway.hub import RECONNECT, Hub, Subscription
+from gateway.server import WRITE_NOW
 from jobs import errors
 from jobs.event import LoggedEvent
 from jobs.job import TERMINAL, terminal_event
@@ -46,6 +48,8 @@ class EventStream:
             if only is not None:
                 await send({"type": "http.response.body", "body": only, "more_body": False})
                 return
+            extension: Mapping[Any, Any] = (scope.get("extensions") or {}).get(WRITE_NOW, {})
+            subscription.write_now = extension.get(WRITE_NOW)
             with cut_when_gone(subscription, receive) as gone:
                 await self._pump(subscription, gone, send)
 

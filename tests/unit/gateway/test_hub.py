@@ -266,3 +266,46 @@ async def test_draining_ends_streams_that_are_there_and_that_come(hub: Hub) -> N
             assert after.cut
             await asyncio.wait_for(before.wait(), 1)
             await asyncio.wait_for(after.wait(), 1)
+
+
+async def test_events_go_past_the_task_only_while_it_waits_and_the_socket_takes_more(
+    hub: Hub, log: ScriptedLog
+) -> None:
+    past: list[bytes] = []
+    takes_more = True
+
+    def write_now(frame: bytes) -> bool:
+        if takes_more:
+            past.append(frame)
+        return takes_more
+
+    with hub.subscribe(JOB, 0) as subscription:
+        await hub.watch(subscription)
+        subscription.take()
+        subscription.write_now = write_now
+        subscription.push(pushed(1))
+        assert (past, taken(subscription)) == ([], [1]), "the task is at work: it may have something in hand"
+
+        waiting = asyncio.create_task(subscription.wait())  # woken by the push before
+        await settled()
+        assert waiting.done()
+        waiting = asyncio.create_task(subscription.wait())
+        await settled()
+        subscription.push(pushed(2))
+        assert past == [pushed(2).frame]
+        assert not waiting.done()
+
+        takes_more = False
+        subscription.push(pushed(3))
+        takes_more = True
+        subscription.push(pushed(4))
+        assert len(past) == 1, "what was queued goes first"
+        await waiting
+        assert taken(subscription) == [3, 4]
+
+        waiting = asyncio.create_task(subscription.wait())
+        await settled()
+        subscription.push(pushed(7))
+        await waiting
+        assert not subscription.live, "a gap is no business of the socket's"
+    assert len(past) == 1
