@@ -36,6 +36,8 @@ from workers.sweeper import Sweeper
 
 STORE_TIMEOUT_S = 10.0
 CLOSE_S = 5.0
+CLAIMS_S = 2.0
+"""So long a draining worker waits for the answers to its last claims."""
 GIVE_BACK_S = 0.25
 """So long a hint waits for a slot of this worker."""
 _log = structlog.get_logger(__name__)
@@ -132,9 +134,13 @@ class Runtime:
 
     async def _drain(self) -> None:
         await self._leases.drain(self._settings.drain_s)
-        while self._jobs:  # those that were just being claimed
+        # Those that were just being claimed; with the store away they would be for ever.
+        latest = self._loop.time() + CLAIMS_S
+        while self._jobs and self._loop.time() < latest:
             await asyncio.wait(self._jobs, timeout=0.05)
             await self._leases.drain(0)
+        for task in self._jobs:
+            task.cancel()
 
     def close(self) -> None:
         """Finishes deliveries under way, closes everything and stops the loop."""
