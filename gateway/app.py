@@ -10,7 +10,7 @@ import structlog
 from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
-from gateway import health, jobs, openapi, problems
+from gateway import deliveries, health, jobs, openapi, problems
 from gateway.access import key_guard, needs
 from gateway.hub import Hub
 from gateway.pressure import Pressure
@@ -22,6 +22,7 @@ from jobs.dispatch import Dispatch, Enclosures, celery_app
 from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
 from jobs.store.connection import Connection
+from jobs.store.dead_letters import DeadLetters
 from jobs.store.deliveries import Outbox
 from jobs.store.durability import StrictConnection, warn_of_weaknesses
 from jobs.store.events import EventLog
@@ -77,6 +78,7 @@ class Gateway:
             route_handlers=[
                 jobs.router(desk, guards),
                 list_job_types,
+                deliveries.router(DeadLetters(self._connection, settings), guards, settings.max_body_bytes),
                 health.router(self.hub, Presence(self._connection)),
                 *openapi.routes(prompts),
             ],

@@ -2,21 +2,24 @@
 
 import html
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from litestar import MediaType, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
+from gateway.deliveries import Replayed, ReplayRequest
 from gateway.health import Health
 from gateway.problems import MEDIA_TYPE, Problem
 from gateway.requests import READ
 from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
-from jobs.store.deliveries import CallbackBody, Delivery
+from jobs.store.dead_letters import DeliveryPage
+from jobs.store.deliveries import CallbackBody, Delivery, DeliveryStatus
 from jobs.store.listing import Page
 from prompts.registry import JobType, Registry
 
+_STATUS: dict[str, Any] = {"enum": list(get_args(DeliveryStatus))}
 _REF = "#/components/schemas/{name}"
 Schema = dict[str, Any]
 
@@ -63,7 +66,11 @@ def document(prompts: Registry) -> Schema:
     """The OpenAPI 3.1 document."""
     types = prompts.types.values()
     _, schemas = msgspec.json.schema_components(
-        [Job, Page, Delivery, CallbackBody, Callback, Deadline, Problem, Health], ref_template=_REF
+        [
+            *(Job, Page, Delivery, DeliveryPage, ReplayRequest, Replayed, CallbackBody, Callback, Deadline),
+            *(Problem, Health),
+        ],
+        ref_template=_REF,
     )
     schemas["Callback"] |= _one_of("url", "slack", "database")
     schemas["SlackCallback"] |= _one_of("webhook", "channel")
@@ -205,11 +212,44 @@ def _paths() -> Schema:
         "/v1/jobs/{job_id}/deliveries": {
             "get": _operation("list_deliveries", "List a job's callbacks", {"200": _json(deliveries, "All")}, **by_id)
         },
+        **_delivery_paths(),
         "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
         "/health/live": {
             "get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
         },
         "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
+    }
+
+
+def _delivery_paths() -> Schema:
+    listing = _operation(
+        "list_dead_letters",
+        "List deliveries by status, newest first",
+        {"200": _json(_ref("DeliveryPage"), "A page")},
+        parameters=[
+            _parameter("query", "status", "Only such deliveries; `failed` if not given", _STATUS),
+            _parameter("query", "destination", "Only those that go there, or for a URL, below it"),
+            _parameter("query", "since", "Only those made then or later", {"type": "string", "format": "date-time"}),
+            _parameter("query", "limit", "Deliveries a page", {"type": "integer", "minimum": 1, "maximum": 200}),
+            _parameter("query", "cursor", "`next_cursor` of the page before"),
+        ],
+    )
+    one = _operation(
+        "replay_delivery",
+        "Replay a delivery",
+        {"202": _json(_ref("Delivery"), "Due now")},
+        parameters=[_parameter("path", "delivery_id", "The delivery's id")],
+    )
+    many = _operation(
+        "replay_deliveries",
+        "Replay many deliveries",
+        {"202": _json(_ref("Replayed"), "All due now")},
+        requestBody={"required": True, "content": {"application/json": {"schema": _ref("ReplayRequest")}}},
+    )
+    return {
+        "/v1/deliveries": {"get": listing},
+        "/v1/deliveries/{delivery_id}/replay": {"post": one},
+        "/v1/deliveries/replay": {"post": many},
     }
 
 

@@ -102,15 +102,20 @@ def list_query(params: MultiDict[str]) -> ListQuery:
     status = params.get("status") or None
     if status is not None and status not in _STATUSES:
         raise errors.InvalidRequest.at("query:status", f"must be one of {', '.join(_STATUSES)}")
-    limit = _whole_number(params.get("limit") or "50")
-    if limit is None or not 1 <= limit <= 200:
-        raise errors.InvalidRequest.at("query:limit", "must be a whole number from 1 to 200")
     return ListQuery(
         type=params.get("type") or None,
         status=status,
         session_id=params.get("session_id") or None,
         error=params.get("error") or None,
         metadata={name.removeprefix(_METADATA): value for name, value in params.items() if name.startswith(_METADATA)},
-        limit=limit,
+        limit=page_limit(params),
         cursor=params.get("cursor") or None,
     )
+
+
+def page_limit(params: MultiDict[str]) -> int:
+    """How many items a page may hold. Raises `errors.InvalidRequest`."""
+    limit = _whole_number(params.get("limit") or "50")
+    if limit is None or not 1 <= limit <= 200:
+        raise errors.InvalidRequest.at("query:limit", "must be a whole number from 1 to 200")
+    return limit

@@ -6,7 +6,7 @@ import msgspec
 
 from jobs import destinations, errors, ids
 from jobs.settings import Settings
-from jobs.store import keys
+from jobs.store import keys, listing
 from jobs.store.connection import Call, Connection
 from jobs.store.deliveries import Delivery, DeliveryStatus, kept_in_indexes, read
 
@@ -34,6 +34,7 @@ class DeadLetters:
     async def page(
         self,
         *,
+        owner: str | None = None,
         status: DeliveryStatus = "failed",
         destination: str | None = None,
         since_ms: int | None = None,
@@ -43,13 +44,14 @@ class DeadLetters:
         """Deliveries with that status, newest first; `pending` are those that wait for another attempt.
 
         `destination`: only those that go there, or for a URL, below it. `since_ms`: only those made then or later,
-        Unix milliseconds. A page may hold fewer items than `limit` and still have a `next_cursor`.
+        Unix milliseconds. With `owner` (an API key's id) only deliveries of that owner's jobs are there. A page may
+        hold fewer items than `limit` and still have a `next_cursor`.
         Raises `errors.InvalidRequest` for a cursor that is not one, `errors.StoreUnavailable`.
         """
         position = "" if cursor is None else _checked(cursor)
         items: list[Delivery] = []
         for _ in range(_CHUNKS):
-            found_ids = await self._newest(status, position, since_ms)
+            found_ids = await self._newest(_index(status, owner), position, since_ms)
             for id_, found in zip(found_ids, await read(self._connection, found_ids), strict=True):
                 position = id_
                 if found is not None and found.status == status and _goes_to(found, destination):
@@ -60,45 +62,60 @@ class DeadLetters:
                 return DeliveryPage(items=items, next_cursor=None)
         return DeliveryPage(items=items, next_cursor=position)
 
-    async def _newest(self, status: DeliveryStatus, before: str, since_ms: int | None) -> list[str]:
+    async def _newest(self, index: str, before: str, since_ms: int | None) -> list[str]:
         upper = f"({before}" if before else "+"
         lower = "-" if since_ms is None else f"[{ids.floor(keys.DELIVERY_PREFIX, since_ms)}"
         per_shard = await self._connection.calls(
-            ("ZREVRANGEBYLEX", keys.index(shard, f"delivery:{status}"), upper, lower, "LIMIT", 0, _CHUNK)
+            ("ZREVRANGEBYLEX", keys.index(shard, index), upper, lower, "LIMIT", 0, _CHUNK)
             for shard in range(self._settings.shards)
         )
         return sorted((id_.decode() for found in per_shard for id_ in found), reverse=True)[:_CHUNK]
 
-    async def replay(self, delivery_id: str) -> Delivery:
+    async def replay(self, delivery_id: str, *, owner: str | None = None) -> Delivery:
         """Starts a new round of attempts at a delivery, due now; it keeps its `webhook_id`, sequence, body and log.
 
-        Raises `errors.NotFound`, `errors.StoreUnavailable`.
+        `owner` as in `page`. Raises `errors.NotFound`, `errors.StoreUnavailable`.
         """
-        if not await self._replay([delivery_id]):
-            raise errors.NotFound("There is no such delivery; it may have passed its retention.")
+        replayed = await self._replay([delivery_id], owner)
         (found,) = await read(self._connection, [delivery_id])
-        if found is None:
-            raise errors.NotFound("There is no such delivery; it may have passed its retention.")
+        if not replayed or found is None:
+            raise errors.NotFound("There is no such delivery, or it has passed its retention.")
         return found
 
     async def replay_all(
-        self, *, status: DeliveryStatus = "failed", destination: str | None = None, since_ms: int | None = None
+        self,
+        *,
+        owner: str | None = None,
+        status: DeliveryStatus = "failed",
+        destination: str | None = None,
+        since_ms: int | None = None,
     ) -> int:
         """Replays every delivery that `page` would list; how many. Raises `errors.StoreUnavailable`."""
         replayed, cursor = 0, None
         while True:
             page = await self.page(
-                status=status, destination=destination, since_ms=since_ms, limit=_REPLAYED_AT_ONCE, cursor=cursor
+                owner=owner,
+                status=status,
+                destination=destination,
+                since_ms=since_ms,
+                limit=_REPLAYED_AT_ONCE,
+                cursor=cursor,
             )
-            replayed += await self._replay([item.id for item in page.items])
+            replayed += await self._replay([item.id for item in page.items], owner)
             if page.next_cursor is None:
                 return replayed
             cursor = page.next_cursor
 
-    async def _replay(self, delivery_ids: list[str]) -> int:
+    async def _replay(self, delivery_ids: list[str], owner: str | None) -> int:
+        whose = "*" if owner is None else owner
         token, kept = secrets.token_hex(8), kept_in_indexes(self._settings)
-        calls = (Call(keys.delivery(id_), (id_, token, *kept)) for id_ in delivery_ids)
+        calls = (Call(keys.delivery(id_), (id_, whose, token, *kept)) for id_ in delivery_ids)
         return sum(await self._connection.run_many("replay", calls))
+
+
+def _index(status: DeliveryStatus, owner: str | None) -> str:
+    index = f"delivery:{status}"
+    return index if owner is None else listing.owned(owner, index)
 
 
 def _goes_to(found: Delivery, destination: str | None) -> bool:

@@ -2,9 +2,8 @@
 -- ARGV: id, tries when it was taken, ms until it is due, oldest id kept in indexes, index ms.
 -- Returns 1, or 0 if it was settled or tried meanwhile.
 local id, taken, pause, oldest, index_ms = unpack(ARGV)
-local status, tries = unpack(redis.call('HMGET', KEYS[1], 'status', 'tries'))
+local status, tries, owner = unpack(redis.call('HMGET', KEYS[1], 'status', 'tries', 'owner'))
 if status ~= 'pending' or tries ~= taken then return 0 end
 redis.call('ZADD', tag .. ':due', now_ms() + pause, id)
-redis.call('ZADD', tag .. ':index:delivery:pending', 0, id)
-trim(tag .. ':index:delivery:pending', oldest, index_ms)
+index_delivery(id, owner or '', status, status, oldest, index_ms)
 return 1

@@ -74,10 +74,21 @@ end
 -- fields: the delivery's hash as name, value, …
 local function enqueue_delivery(job_id, delivery_id, due, fields)
   local key = tag .. ':delivery:' .. delivery_id
-  redis.call('HSET', key, 'job_id', job_id, 'status', 'pending', 'tries', 0, unpack(fields))
+  local owner = redis.call('HGET', tag .. ':job:' .. job_id, 'owner') or ''
+  redis.call('HSET', key, 'job_id', job_id, 'owner', owner, 'status', 'pending', 'tries', 0, unpack(fields))
   redis.call('ZADD', tag .. ':due', due, delivery_id)
   redis.call('RPUSH', tag .. ':deliveries:' .. job_id, delivery_id)
   redis.call('PERSIST', tag .. ':deliveries:' .. job_id)
+end
+
+-- Moves a delivery from the index of its old status to that of the new one, everybody's and its owner's.
+local function index_delivery(id, owner, old, new, oldest, kept_ms)
+  for _, whose in ipairs(owner ~= '' and {'', 'owner:' .. owner .. ':'} or {''}) do
+    local index = tag .. ':index:' .. whose .. 'delivery:'
+    if old ~= new then redis.call('ZREM', index .. old, id) end
+    redis.call('ZADD', index .. new, 0, id)
+    trim(index .. new, oldest, kept_ms)
+  end
 end
 
 -- Whether a job that has just come may be hinted at once. A line holds the queued jobs of one priority and one owner:

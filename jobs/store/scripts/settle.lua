@@ -2,8 +2,8 @@
 -- ARGV: id, attempt as JSON, its round, new status, ms until the next try (used if it is 'pending'), retention ms,
 --       oldest id kept in indexes, index ms, most attempts kept.
 local id, attempt, round, new, pause, retention, oldest, index_ms, kept = unpack(ARGV)
-local due, attempts, index = tag .. ':due', tag .. ':attempts:' .. id, tag .. ':index:delivery:'
-local status, job_id, current = unpack(redis.call('HMGET', KEYS[1], 'status', 'job_id', 'round'))
+local due, attempts = tag .. ':due', tag .. ':attempts:' .. id
+local status, job_id, owner, current = unpack(redis.call('HMGET', KEYS[1], 'status', 'job_id', 'owner', 'round'))
 if not status then
   redis.call('ZREM', due, id)
   return 0
@@ -18,9 +18,7 @@ if (current or '0') ~= round then redis.call('HINCRBY', KEYS[1], 'earlier', 1) e
 -- still arrive, and an attempt of an earlier round does not end the present one.
 if new ~= 'delivered' and (status ~= 'pending' or (current or '0') ~= round) then return 1 end
 redis.call('HSET', KEYS[1], 'status', new)
-if status ~= new then redis.call('ZREM', index .. status, id) end
-redis.call('ZADD', index .. new, 0, id)
-trim(index .. new, oldest, index_ms)
+index_delivery(id, owner or '', status, new, oldest, index_ms)
 if new == 'pending' then
   redis.call('ZADD', due, now_ms() + pause, id)
 else

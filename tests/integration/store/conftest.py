@@ -4,6 +4,7 @@ import pytest
 
 from jobs.settings import Settings
 from jobs.store.connection import Connection
+from jobs.store.dead_letters import DeadLetters
 from jobs.store.deliveries import Outbox
 from jobs.store.events import EventLog
 from jobs.store.jobs import JobStore
@@ -26,6 +27,12 @@ def log(connection: Connection, settings: Settings) -> EventLog:
 def outbox(connection: Connection, settings: Settings) -> Outbox:
     """The deliveries."""
     return Outbox(connection, settings)
+
+
+@pytest.fixture
+def dead_letters(connection: Connection, settings: Settings) -> DeadLetters:
+    """The lists of deliveries, and replays."""
+    return DeadLetters(connection, settings)
 
 
 @pytest.fixture

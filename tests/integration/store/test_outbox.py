@@ -10,7 +10,7 @@ from jobs.job import JobEvent
 from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
-from jobs.store.deliveries import Due, NewDelivery, Outbox
+from jobs.store.deliveries import ATTEMPTS_KEPT, Due, NewDelivery, Outbox
 from jobs.store.jobs import Claim, JobStore
 from tests.integration.store.sample import (
     EVERY_EVENT,
@@ -51,6 +51,7 @@ async def test_what_is_due_is_taken_whole(store: JobStore, outbox: Outbox) -> No
     claim, delivery = await delivered_to(store, 9)
     due = await take_one(outbox)
     assert due == Due.fresh(delivery, claim.spec.id, 2)
+    assert due.began_ms == delivery.created_ms
     assert msgspec.json.decode(due.body)["data"]["output"] == {"text": "끝"}
 
 
@@ -200,6 +201,45 @@ async def test_nothing_is_announced_under_a_stale_fence(
     with pytest.raises(errors.StaleFence):
         await store.announce(second, started, deliver_after_s=0)
     assert await outbox.of_job(first.spec.id) == []
+
+
+async def test_what_could_not_be_tried_is_due_again_and_nothing_else_changes(
+    store: JobStore, outbox: Outbox, connection: Connection
+) -> None:
+    claim, delivery = await delivered_to(store)
+    due = await take_one(outbox)
+    for _ in range(2):
+        await outbox.postpone([(due, 600.0)])
+    (found,) = await outbox.of_job(claim.spec.id)
+    assert (found.status, found.attempts) == ("pending", [])
+    assert found.next_attempt_at is not None
+    assert 590 < found.next_attempt_at.timestamp() - now_ms() / 1000 <= 600
+    await fall_due(connection, delivery.id)
+    assert await take_one(outbox) == due
+
+
+async def test_what_was_tried_meanwhile_is_not_put_back(
+    store: JobStore, outbox: Outbox, connection: Connection
+) -> None:
+    claim, delivery = await delivered_to(store)
+    slow = await take_one(outbox)
+    await outbox.settle(slow, attempt(1, 503), status="pending", next_s=3_600)
+    await outbox.postpone([(slow, 0.0)])
+    assert await outbox.take(limit=10, lease_s=30) == []
+    await fall_due(connection, delivery.id)
+    await outbox.settle(await take_one(outbox), attempt(2, 200), status="delivered")
+    await outbox.postpone([(slow, 0.0)])
+    assert await outbox.take(limit=10, lease_s=30) == []
+    assert [d.status for d in await outbox.of_job(claim.spec.id)] == ["delivered"]
+
+
+async def test_only_the_newest_attempts_are_kept(store: JobStore, outbox: Outbox) -> None:
+    claim, _ = await delivered_to(store)
+    due = await take_one(outbox)
+    for number in range(1, ATTEMPTS_KEPT + 11):
+        await outbox.settle(due, attempt(number), status="pending", next_s=300)
+    (found,) = await outbox.of_job(claim.spec.id)
+    assert [a.number for a in found.attempts] == list(range(11, ATTEMPTS_KEPT + 11))
 
 
 async def test_a_job_without_callbacks_has_no_deliveries(store: JobStore, outbox: Outbox) -> None:
