@@ -46,11 +46,13 @@ def texts_of(blocks: list[dict[str, Any]]) -> list[str]:
 
 def objection(content: dict[str, Any]) -> str | None:
     """What Slack would not take about a message."""
-    blocks = content.get("blocks", [])
+    blocks = content.get("blocks")
     if not content.get("text"):
         return "no_text"
     if len(content["text"]) > 40_000:
         return "msg_too_long"
+    if blocks is None:
+        return None
     if not 1 <= len(blocks) <= 50:
         return "invalid_blocks"
     if sum(len(text.encode("utf-16-le")) // 2 for text in texts_of(blocks)) > 11_000:
