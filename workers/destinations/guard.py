@@ -32,6 +32,11 @@ _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 class AddressRefused(aiohttp.ClientOSError):
     """The URL's host is, or resolves to, an address that callers may not reach."""
 
+    def __init__(self, reason: str) -> None:
+        """`reason` is for the log of attempts."""
+        super().__init__(reason)
+        self.strerror = reason  # what aiohttp's own errors quote
+
 
 def guarded_session(policy: AddressPolicy, *, total_s: float) -> aiohttp.ClientSession:
     """A session for URLs that callers name; it must be made within the event loop, and closed.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import errors
-from jobs.addresses import AddressPolicy
+from jobs.addresses import BAD_PORTS, AddressPolicy
 from jobs.settings import Settings
 
 STRICT = AddressPolicy()
@@ -20,7 +20,7 @@ PRIVATE = [
     *("172.16.0.1", "172.31.255.255", "0254.020.0.1", "192.168.0.1", "192.168.257", "3232235521", "0xc0a80001"),
     # link-local and the metadata services of clouds
     *("169.254.169.254", "169.254.0.1", "0xa9fea9fe", "2852039166", "0251.0376.0251.0376", "169.254.43518"),
-    *("168.63.129.16", "192.0.0.192", "100.100.100.200"),
+    *("[fd00:ec2::254]", "168.63.129.16", "192.0.0.192", "100.100.100.200"),
     # shared address space (CGNAT), benchmarking, documentation, 6to4 relays, multicast, reserved, broadcast
     *("100.64.0.1", "100.127.255.255", "198.18.0.1", "198.19.255.255", "192.0.2.1", "198.51.100.1", "203.0.113.9"),
     *("192.88.99.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "4294967295"),
@@ -67,62 +67,62 @@ def test_public_ones_and_names_are_not(host: str, form: str) -> None:
     assert STRICT.objection(form.format(host)) is None
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "   ",
-        "example.com/hook",
-        "/hook",
-        "//example.com/hook",
-        "http:",
-        "http://",
-        "http:///hook",
-        "http:example.com",
-        "http:/example.com",
-        "https://:443/",
-        "https://?x",
-        "ftp://example.com",
-        "file:///etc/passwd",
-        "gopher://example.com:70/_",
-        "javascript:alert(1)",
-        "redis://example.com",
-        "unix:///run/docker.sock",
-        "http+unix://%2Frun%2Fdocker.sock/",
-        "http://user@example.com/",
-        "http://user:password@example.com/",
-        "http://:password@example.com/",
-        "http://@example.com/",
-        "http://example.com@127.0.0.1/",
-        "http://127.0.0.1\\@example.com/",
-        "http://example.com\\@127.0.0.1/",
-        "http://example.com\\.internal/",
-        "http://exa mple.com/",
-        "http://example.com/a b",
-        " http://example.com/",
-        "http://example.com/ ",
-        "http://exam\tple.com/",
-        "http://example.com/\nhook",
-        "http://example.com/\r\nX-Injected: 1",
-        "http://example.com/\x00",
-        "http://example.com/\x7f",
-        "http://\u200bexample.com/",
-        "http://example.com/\u2028",
-        "http://exa\u00admple.com/",
-        "http://[::1/",
-        "http://::1]/",
-        "http://[not an address]/",
-        "http://[1.2.3.4]/",
-        "http://example.com:0/",
-        "http://example.com:65536/",
-        "http://example.com:-1/",
-        "http://example.com:http/",
-        "http://example.com:80:80/",
-        "http://./",
-        "http://.../",
-        "http://" + "a" * 64 + ".고객.com/",
-    ],
-)
+NO_URLS = [
+    "",
+    "   ",
+    "example.com/hook",
+    "/hook",
+    "//example.com/hook",
+    "http:",
+    "http://",
+    "http:///hook",
+    "http:example.com",
+    "http:/example.com",
+    "https://:443/",
+    "https://?x",
+    "ftp://example.com",
+    "file:///etc/passwd",
+    "gopher://example.com:70/_",
+    "javascript:alert(1)",
+    "redis://example.com",
+    "unix:///run/docker.sock",
+    "http+unix://%2Frun%2Fdocker.sock/",
+    "http://user@example.com/",
+    "http://user:password@example.com/",
+    "http://:password@example.com/",
+    "http://@example.com/",
+    "http://example.com@127.0.0.1/",
+    "http://127.0.0.1\\@example.com/",
+    "http://example.com\\@127.0.0.1/",
+    "http://example.com\\.internal/",
+    "http://exa mple.com/",
+    "http://example.com/a b",
+    " http://example.com/",
+    "http://example.com/ ",
+    "http://exam\tple.com/",
+    "http://example.com/\nhook",
+    "http://example.com/\r\nX-Injected: 1",
+    "http://example.com/\x00",
+    "http://example.com/\x7f",
+    "http://\u200bexample.com/",
+    "http://example.com/\u2028",
+    "http://exa\u00admple.com/",
+    "http://[::1/",
+    "http://::1]/",
+    "http://[not an address]/",
+    "http://[1.2.3.4]/",
+    "http://example.com:0/",
+    "http://example.com:65536/",
+    "http://example.com:-1/",
+    "http://example.com:http/",
+    "http://example.com:80:80/",
+    "http://./",
+    "http://.../",
+    "http://" + "a" * 64 + ".고객.com/",
+]
+
+
+@pytest.mark.parametrize("url", NO_URLS)
 def test_what_is_no_url_to_call_is_refused(url: str) -> None:
     assert STRICT.objection(url)
 
@@ -134,13 +134,24 @@ def test_an_objection_reads_after_the_words_the_url() -> None:
         assert said.split(" ")[0] in ("must", "has", "is", "10.0.0.1")
 
 
+def test_ports_of_other_services_are_refused_wherever_they_are() -> None:
+    policy = allowing("127.0.0.0/8", "mail.internal")
+    for port in BAD_PORTS:
+        for host in ("example.com", "127.0.0.1", "mail.internal"):
+            assert str(port) in (policy.objection(f"http://{host}:{port}/") or "")
+    for port in (21, 22, 25, 53, 110, 143, 587, 2049, 6667):
+        assert port in BAD_PORTS
+    for port in (80, 443, 3000, 5000, 8000, 8080, 8443, 9000, 65535):
+        assert policy.objection(f"http://127.0.0.1:{port}/") is None
+
+
 @pytest.mark.parametrize("address", [host.strip("[]") for host in PRIVATE])
 def test_what_a_resolver_may_not_answer(address: str) -> None:
     assert not STRICT.allows(address)
 
 
 @pytest.mark.parametrize(
-    "address", ["", "example.com", "1.2.3", "1.2.3.4/32", "::1::", "fe80::1%lo", "::ffff:10.0.0.1%1"]
+    "address", ["", "example.com", "1.2.3", "1.2.3.4/32", "::1::", "fe80::1%lo", "::ffff:10.0.0.1%1", "2606:4700::1%lo"]
 )
 def test_what_is_no_public_address_may_not_be_dialed(address: str) -> None:
     assert not STRICT.allows(address)
