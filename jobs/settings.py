@@ -170,6 +170,7 @@ _POSITIVE = (
     *("queue_limit", "queue_limit_per_key", "queue_age_s"),
     *("job_retention_s", "event_retention_s", "delivery_retention_s"),
 )
+_TABLE = re.compile(r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?", re.ASCII)
 _KINDS = ("url", "slack_webhook", "slack_token", "database_url")
 _SHORTEST_LEASE_S = 1.0
 """Workers look after their leases every half second."""
@@ -277,9 +278,11 @@ def _check_destination(place: str, destination: Destination) -> None:
     given = [kind for kind in _KINDS if getattr(destination, kind)]
     if len(given) != 1:
         raise errors.ConfigurationError(f"{place}: exactly one of {', '.join(_KINDS)} must be given")
-    for field in ("url", "slack_webhook"):
+    for field in ("url", "slack_webhook", "slack_api_url"):
         if url := getattr(destination, field):
             _check_url(f"{place}.{field}", url)
+    if not _TABLE.fullmatch(destination.table):
+        raise errors.ConfigurationError(f"{place}.table: must be the name of a table, or schema.table")
     for field in ("secret", "previous_secret"):
         if secret := getattr(destination, field):
             signing.secret_bytes(secret, f"{place}.{field}")

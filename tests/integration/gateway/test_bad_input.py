@@ -64,7 +64,7 @@ def jobs_of(url: str) -> int:
         ({"fallbacks": [5]}, "#/fallbacks/0", "str"),
         ({"fallbacks": ["fake/echo"] * 9}, "#/fallbacks", "8"),
         ({"callback": "http://example.com"}, "#/callback", "object"),
-        ({"callback": {}}, "#/callback/url", "required"),
+        ({"callback": {}}, "#/callback", "exactly one of url, slack and database"),
         ({"callback": {"url": None}}, "#/callback/url", "str"),
         ({"callback": {"url": ""}}, "#/callback/url", ""),
         ({"callback": {"url": "https://example.com/" + "x" * 2048}}, "#/callback/url", "2048"),

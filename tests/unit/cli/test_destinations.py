@@ -64,6 +64,26 @@ def test_what_cannot_be_made_is_told(name: str, says: str, capsys: pytest.Captur
     assert capsys.readouterr().err == f"ringback: {says}\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ('table = "a;b"', "destinations.x.table: must be the name of a table, or schema.table"),
+        ('table = "a.b.c"', "destinations.x.table: must be the name of a table, or schema.table"),
+        ('slack_api_url = "geheim"', "destinations.x.slack_api_url: must be an https:// or http:// URL"),
+        ('slack_token = "xoxb-geheim"', "destinations.x: exactly one of url, slack_webhook, slack_token, database_url"),
+        ("database = 5", "unknown field `database`"),
+    ],
+)
+def test_a_destination_that_cannot_be_is_told_without_its_secrets(
+    home: Path, given: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "ringback.toml").write_text(f'[destinations.x]\ndatabase_url = "sqlite:///geheim.db"\n{given}\n')
+    assert cli.main(["destinations", "list"]) == 1
+    told = capsys.readouterr().err
+    assert says in told
+    assert "geheim" not in told
+
+
 def test_a_worker_without_such_destinations_loads_no_libraries_for_them() -> None:
     check = "import sys, workers.runtime; print([m for m in ('slack_sdk', 'sqlalchemy', 'pg8000') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, timeout=60)
