@@ -83,11 +83,12 @@ class Throttle:
         deadline = self._clock() + WAIT_S
         if self.closed or not await self._pace(deadline):
             return self.postponement()
+        woken = False
         while not self.closed:
-            if self._under_way < self._room:
+            if self._under_way < self._room and (woken or not self._waiters):
                 self._under_way += 1
                 return 0.0
-            if self._failures >= OPENS_AFTER or not await self._wait(deadline):
+            if self._failures >= OPENS_AFTER or not (woken := await self._wait(deadline)):
                 break
         return self.postponement()
 

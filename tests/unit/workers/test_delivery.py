@@ -1,6 +1,7 @@
 """Delivering callbacks to receivers of every kind: kind, slow, hostile, and those that may not be called."""
 
 import asyncio
+import base64
 import contextlib
 import socket
 import threading
@@ -10,16 +11,18 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks.webhooks import Webhook
 
 from jobs import signing
 from jobs.addresses import AddressPolicy
 from jobs.destinations import Destinations
 from jobs.job import Callback
-from jobs.settings import Settings
+from jobs.settings import Destination, Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
-from jobs.store.deliveries import EXCERPT_BYTES, Delivery, Due, Outbox
+from jobs.store.dead_letters import DeadLetters
+from jobs.store.deliveries import EXCERPT_BYTES, ROUND_S, Delivery, Due, Outbox
 from jobs.store.jobs import JobStore
 from ringback.testing.inbox import CallbackInbox
 from tests.integration.store.sample import callback_of, ended, running, until
@@ -36,12 +39,19 @@ LOOPBACK = ("127.0.0.0/8",)
 class Sender:
     """A deliverer on a real outbox."""
 
-    def __init__(self, connection: Connection, settings: Settings, allow: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        allow: tuple[str, ...],
+        destinations: Destinations | None = None,
+    ) -> None:
         self.connection = connection
         self.store, self.outbox = JobStore(connection, settings), Outbox(connection, settings)
         policy = AddressPolicy.of(Settings(callback_allow=allow))
-        http = HttpSender(policy, Destinations(Settings(webhook_secret=SECRET)), delivery.ATTEMPT_S)
-        self.deliverer = Deliverer(self.outbox, {"http": http})
+        known = destinations or Destinations(Settings(webhook_secret=SECRET))
+        http = HttpSender(policy, known, delivery.ATTEMPT_S)
+        self.deliverer = Deliverer(self.outbox, {"http": http}, known)
 
     async def put(self, url: str) -> tuple[str, Due]:
         """Ends a job with a callback to `url`, leased to this process; the job's id and the delivery."""
@@ -73,6 +83,13 @@ async def make(connection: Connection, settings: Settings) -> AsyncIterator[Make
             return sender
 
         yield made
+
+
+@pytest.fixture
+async def second_inbox() -> AsyncIterator[CallbackInbox]:
+    """Another receiver."""
+    with CallbackInbox() as inbox:
+        yield inbox
 
 
 class RawServer:
@@ -454,3 +471,181 @@ async def test_closing_finishes_what_is_under_way_for_a_while(make: Make, callba
     assert (left.status, left.attempts) == ("pending", [])
     (again,) = await sender.outbox.take(limit=10, lease_s=30)
     assert (again.id, again.tries) == (slow[1].id, 0)  # another process takes it at once
+
+
+async def test_a_pause_holds_off_that_destination_and_no_other(
+    make: Make, callback_inbox: CallbackInbox, second_inbox: CallbackInbox
+) -> None:
+    sender = make()
+    callback_inbox.fail(503, headers={"retry-after": "600"})
+    first = await sender.send(callback_inbox.url + "/one")
+    assert len(first.attempts) == 1
+    held_off = await sender.send(callback_inbox.url + "/two")
+    assert (held_off.status, held_off.attempts) == ("pending", [])
+    assert held_off.next_attempt_at is not None
+    assert 590 < (held_off.next_attempt_at - datetime.now(UTC)).total_seconds() < 610
+    assert (await sender.send(second_inbox.url)).status == "delivered"
+    assert len(callback_inbox.received) == 1
+
+
+async def test_what_was_held_off_is_delivered_after_the_pause(
+    make: Make, callback_inbox: CallbackInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "POLL_S", 0.02)
+    monkeypatch.setattr(throttle, "SHORTEST_POSTPONEMENT_S", 0.05)
+    sender = make()
+    callback_inbox.fail(429, headers={"retry-after": "1"})
+    await sender.send(callback_inbox.url)
+    answered = callback_inbox.received[0].at
+    put = [await sender.put(callback_inbox.url) for _ in range(20)]
+    keeping = asyncio.create_task(sender.deliverer.keep_delivering())
+    for _, due in put:
+        sender.deliverer.start(due)
+    received = await callback_inbox.wait_for(21)
+    assert min(callback.at for callback in received[1:]) - answered >= 0.9
+
+    async def recorded() -> bool:
+        found = [(await sender.outbox.of_job(job_id))[0] for job_id, _ in put]
+        return all((d.status, len(d.attempts)) == ("delivered", 1) for d in found)
+
+    await until(recorded)
+    keeping.cancel()
+
+
+async def test_a_hanging_endpoint_holds_its_own_slots_only(
+    make: Make, callback_inbox: CallbackInbox, second_inbox: CallbackInbox
+) -> None:
+    sender = make()
+    callback_inbox.fail("hang", times=1_000)
+    for _ in range(300):
+        sender.deliverer.start((await sender.put(callback_inbox.url))[1])
+    jobs = []
+    for _ in range(40):
+        job_id, due = await sender.put(second_inbox.url)
+        sender.deliverer.start(due)
+        jobs.append(job_id)
+    await second_inbox.wait_for(40)
+    assert len(callback_inbox.received) == 16
+    await sender.deliverer.aclose(0.0)
+    taken: list[Due] = []
+    while batch := await sender.outbox.take(limit=200, lease_s=30):
+        taken += batch
+    assert {due.tries for due in taken} == {0}, "what was cut off or never begun is no attempt"
+
+
+async def test_what_a_dead_endpoint_has_left_does_not_stand_before_others(
+    make: Make, callback_inbox: CallbackInbox, second_inbox: CallbackInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All in one shard, and more than one look takes."""
+    monkeypatch.setattr(delivery, "POLL_S", 0.01)
+    sender = make()
+    callback_inbox.fail(503, headers={"retry-after": "600"})
+    await sender.send(callback_inbox.url)
+    dead = [(await sender.put(callback_inbox.url))[1].id for _ in range(100)]
+    _, other = await sender.put(second_inbox.url)
+    redis = sender.connection.redis
+    await redis.zadd(keys.due(0), {**dict.fromkeys(dead, 1), other.id: 2})
+    keeping = asyncio.create_task(sender.deliverer.keep_delivering())
+    await second_inbox.wait_for(1)
+    keeping.cancel()
+    assert len(callback_inbox.received) == 1
+    assert await redis.zcount(keys.due(0), 0, 10) == 0
+
+
+async def test_a_dead_endpoint_is_probed_by_one(
+    make: Make, callback_inbox: CallbackInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "OPENS_AFTER", 3)
+    monkeypatch.setattr(throttle, "OPEN_S", 0.3)
+    sender = make()
+    callback_inbox.fail("reset", times=3)
+    for _ in range(3):
+        await sender.send(callback_inbox.url)
+    assert (await sender.send(callback_inbox.url)).attempts == []
+    await asyncio.sleep(0.35)  # it is the time that opens it
+    callback_inbox.fail(200, after_s=0.2)
+    tried = await asyncio.gather(*(sender.send(callback_inbox.url) for _ in range(5)))
+    assert sorted(len(found.attempts) for found in tried) == [0, 0, 0, 0, 1]
+    assert (await sender.send(callback_inbox.url)).status == "delivered"
+
+
+async def test_no_more_go_to_a_named_destination_than_it_allows(
+    connection: Connection, settings: Settings, callback_inbox: CallbackInbox
+) -> None:
+    limited = Destinations(
+        Settings(webhook_secret=SECRET, destinations={"orders": Destination(url=callback_inbox.url, concurrency=2)})
+    )
+    sender = Sender(connection, settings, LOOPBACK, limited)
+    callback_inbox.fail("hang", times=10)
+    for _ in range(6):
+        sender.deliverer.start((await sender.put(callback_inbox.url + "/hook"))[1])
+    await callback_inbox.wait_for(2)
+    await sender.deliverer.aclose(0.3)
+    assert len(callback_inbox.received) == 2
+
+
+async def test_a_named_destination_gets_its_own_signatures(
+    connection: Connection, settings: Settings, callback_inbox: CallbackInbox
+) -> None:
+    theirs, before, key = signing.new_secret(), signing.new_secret(), signing.new_signing_key()
+    named = Destination(url=callback_inbox.url + "/orders", secret=theirs, previous_secret=before, signing_key=key)
+    sender = Sender(
+        connection,
+        settings,
+        LOOPBACK,
+        Destinations(Settings(webhook_secret=SECRET, destinations={"orders": named})),
+    )
+    await sender.send(callback_inbox.url + "/orders/hook")
+    await sender.send(callback_inbox.url + "/orderssome")
+    await sender.deliverer.aclose(5)
+    own, other = callback_inbox.received
+    for secret in (theirs, before):
+        Webhook(secret).verify(own.body, own.headers)
+    assert own.signature_problem(SECRET) is not None
+    assert other.signature_problem(SECRET) is None
+    public = Ed25519PublicKey.from_public_bytes(base64.b64decode(signing.public_key(key).removeprefix("whpk_")))
+    signature = base64.b64decode(own.headers["webhook-signature"].split(" ")[-1].removeprefix("v1a,"))
+    public.verify(signature, f"{own.id}.{own.headers['webhook-timestamp']}.".encode() + own.body)
+
+
+async def test_what_was_held_off_for_days_is_given_up(make: Make, callback_inbox: CallbackInbox) -> None:
+    sender = make()
+    callback_inbox.fail(503, headers={"retry-after": "600"})
+    await sender.send(callback_inbox.url)
+    job_id, due = await sender.put(callback_inbox.url)
+    await sender.deliverer.deliver(msgspec.structs.replace(due, began_ms=due.began_ms - ROUND_S * 1000))
+    (found,) = await sender.outbox.of_job(job_id)
+    assert (found.status, found.next_attempt_at) == ("failed", None)
+    assert found.attempts[0].error == "given up: the destination has been failing or full for days"
+    assert len(callback_inbox.received) == 1
+
+
+async def test_a_replay_starts_the_schedule_anew(
+    make: Make, callback_inbox: CallbackInbox, connection: Connection, settings: Settings
+) -> None:
+    sender = make()
+    callback_inbox.fail(410)
+    found = await sender.send(callback_inbox.url)
+    await DeadLetters(connection, settings).replay(found.id)
+    callback_inbox.fail(500)
+    (due,) = await sender.outbox.take(limit=1, lease_s=30)
+    await sender.deliverer.deliver(due)
+    (again,) = await sender.outbox.of_job(found.job_id)
+    assert [attempt.number for attempt in again.attempts] == [1, 2]
+    assert again.next_attempt_at is not None
+    assert (again.next_attempt_at - datetime.now(UTC)).total_seconds() <= SCHEDULE_S[0] * 1.1
+    first, second = callback_inbox.received
+    assert (first.id, first.body) == (second.id, second.body)
+    assert second.signature_problem(SECRET) is None
+
+
+async def test_a_kind_without_a_sender_is_tried_again(make: Make) -> None:
+    sender = make()
+    claim = await running(sender.store, callback=Callback(database="archive"))
+    job = ended(claim)
+    callback = callback_of(job)
+    assert callback is not None
+    last = await sender.store.end(claim.fence, job, delivery=callback, deliver_after_s=30)
+    await sender.deliverer.deliver(Due.fresh(callback, job.id, last))
+    (found,) = await sender.outbox.of_job(job.id)
+    assert (found.status, found.attempts[0].error) == ("pending", "this worker has no database destinations")
