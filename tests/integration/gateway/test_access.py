@@ -1,20 +1,27 @@
 """API keys, and what the logs of a whole run must not hold."""
 
+import functools
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from jobs.store.access_keys import AccessKeys
+from jobs.model import Usage
+from jobs.store.access_keys import SCOPES, AccessKeys, Rate, Scope, TokenBudgets
 from ringback.testing.inbox import CallbackInbox
 from ringback.testing.script import Fault, Script
 from ringback.testing.vendors.server import VendorServer
 from tests.conftest import Ringback
 from tests.integration.gateway.conftest import Gateways, Hand, post, submit
 from tests.integration.gateway.test_contract import check_problem, ended
+from tests.integration.store.sample import now_ms
 from tests.stack import KEY_SECRET, SECRET, Reply, eventually, request
 
 
@@ -66,8 +73,14 @@ def test_health_and_documentation_stay_open(guarded: str) -> None:
         assert request(guarded + path).status == 200
 
 
-async def test_a_key_opens_everything(guarded: str, gateways: Gateways, hand: Hand) -> None:
-    key = await AccessKeys(hand.connection, KEY_SECRET).create("orders")
+@pytest.fixture
+def keys(hand: Hand) -> AccessKeys:
+    """The keys of `guarded`."""
+    return AccessKeys(hand.connection, KEY_SECRET)
+
+
+async def test_a_key_opens_what_jobs_need(guarded: str, keys: AccessKeys) -> None:
+    key = await keys.create("orders")
 
     reply = submit(guarded, headers=bearer(key))
 
@@ -78,8 +91,7 @@ async def test_a_key_opens_everything(guarded: str, gateways: Gateways, hand: Ha
         check_problem(request(f"{guarded}/v1/jobs", headers=bearer(almost)), 401, "unauthorized")
 
 
-async def test_a_revoked_key_opens_nothing_more(guarded: str, hand: Hand) -> None:
-    keys = AccessKeys(hand.connection, KEY_SECRET)
+async def test_a_revoked_key_opens_nothing_more(guarded: str, keys: AccessKeys) -> None:
     key = await keys.create("orders")
     assert request(f"{guarded}/v1/jobs", headers=bearer(key)).status == 200
 
@@ -88,8 +100,146 @@ async def test_a_revoked_key_opens_nothing_more(guarded: str, hand: Hand) -> Non
     check_problem(request(f"{guarded}/v1/jobs", headers=bearer(key)), 401, "unauthorized")
 
 
-async def test_an_idempotency_key_belongs_to_its_access_key(guarded: str, hand: Hand) -> None:
-    keys = AccessKeys(hand.connection, KEY_SECRET)
+async def test_a_rotated_key_works_with_both_secrets_until_the_overlap_is_over(guarded: str, keys: AccessKeys) -> None:
+    old = await keys.create("orders")
+    job = guarded + submit(guarded, headers=bearer(old)).headers["location"]
+
+    new = await keys.rotate(old.split("_")[1], overlap_s=1.0)
+
+    assert [request(job, headers=bearer(key)).status for key in (old, new)] == [200, 200]
+    eventually(lambda: request(job, headers=bearer(old)).status == 401)
+    assert request(job, headers=bearer(new)).status == 200
+    newest = await keys.rotate(old.split("_")[1], overlap_s=0)
+    assert [request(job, headers=bearer(key)).status for key in (new, newest)] == [401, 200]
+
+
+SCOPE_OF: dict[str, Scope] = {
+    "submit_job": "jobs:write",
+    "cancel_job": "jobs:write",
+    "list_jobs": "jobs:read",
+    "get_job": "jobs:read",
+    "stream_events": "jobs:read",
+    "list_deliveries": "jobs:read",
+    "list_job_types": "jobs:read",
+    "list_dead_letters": "jobs:read",
+    "replay_delivery": "deliveries:write",
+    "replay_deliveries": "deliveries:write",
+}
+"""What each operation needs."""
+
+
+def operations(url: str) -> dict[str, tuple[str, str]]:
+    """Method and URL of every operation that a key is needed for, by its id."""
+    ids = {"{job_id}": "job_01M803BGRZDM8GVW9FKT2J040B", "{delivery_id}": "dlv_01M803BGRZDM8GVW9FKT2J040B"}
+    found = {}
+    for path, methods in request(f"{url}/openapi.json").json["paths"].items():
+        for method, operation in methods.items():
+            if operation.get("security") != []:
+                filled = functools.reduce(lambda left, pair: left.replace(*pair), ids.items(), path)
+                found[operation["operationId"]] = (method.upper(), url + filled)
+    return found
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_each_operation_needs_its_scope(guarded: str, keys: AccessKeys, scope: Scope) -> None:
+    key = await keys.create("narrow", scopes=(scope,))
+    found = operations(guarded)
+    assert found.keys() >= {"submit_job", "list_jobs"}
+    for operation, (method, url) in found.items():
+        body = b"{}" if method == "POST" else None
+        reply = request(url, method=method, body=body, headers=bearer(key))
+        if scope in ("admin", SCOPE_OF[operation]):
+            assert reply.status not in (401, 403), operation
+        else:
+            (error,) = check_problem(reply, 403, "forbidden")["errors"]
+            assert error["pointer"] == "header:Authorization"
+            assert error["detail"] == (
+                f"this needs an API key with the scope {SCOPE_OF[operation]}; this one has {scope}"
+            )
+
+
+async def test_asking_what_can_be_done_needs_a_key_but_no_scope(guarded: str, keys: AccessKeys) -> None:
+    key = await keys.create("narrow", scopes=("deliveries:write",))
+    assert request(f"{guarded}/v1/jobs", method="OPTIONS", headers=bearer(key)).status == 204
+    check_problem(request(f"{guarded}/v1/jobs", method="OPTIONS"), 401, "unauthorized")
+
+
+async def test_a_key_submits_only_its_job_types(guarded: str, keys: AccessKeys) -> None:
+    headers = bearer(await keys.create("narrow", types=("soften", "generate")))
+    assert submit(guarded, headers=headers).status == 202
+    reply = submit(guarded, type="summarize", input={"text": "x"}, headers=headers)
+    assert check_problem(reply, 403, "forbidden")["errors"] == [
+        {"pointer": "#/type", "detail": "this API key may submit only soften, generate, not summarize"}
+    ]
+
+
+async def test_a_key_has_only_its_hosts_called_back(guarded: str, keys: AccessKeys) -> None:
+    headers = bearer(await keys.create("narrow", callback_hosts=("hooks.example", "*.shop.example")))
+    assert submit(guarded, headers=headers).status == 202
+    for url in ("https://hooks.example/x", "https://HOOKS.example.:8443/", "http://a.shop.example"):
+        assert submit(guarded, headers=headers, callback={"url": url}).status == 202, url
+    for url in ("https://other.example/hooks.example", "https://shop.example", "https://hooks.example.evil.example"):
+        reply = submit(guarded, headers=headers, callback={"url": url})
+        (error,) = check_problem(reply, 403, "forbidden")["errors"]
+        assert error["pointer"] == "#/callback/url"
+        assert "may have only hooks.example, *.shop.example called back" in error["detail"]
+
+
+@pytest.mark.parametrize("limit", [1, 13])
+async def test_exactly_as_many_requests_as_the_rate_pass(
+    guarded: str, gateways: Gateways, keys: AccessKeys, limit: int
+) -> None:
+    """Fifty at once, over two gateways."""
+    other = gateways.gateway(RINGBACK_API_KEYS="required")
+    key, unlimited = await keys.create("busy", rate=Rate(requests=limit, seconds=60)), await keys.create("calm")
+    with ThreadPoolExecutor(50) as pool:
+        urls = [f"{(guarded, other)[number % 2]}/v1/jobs" for number in range(50)]
+        replies = list(pool.map(lambda url: request(url, headers=bearer(key)), urls))
+    refused = [reply for reply in replies if reply.status != 200]
+    assert len(replies) - len(refused) == limit
+    for reply in refused:
+        check_problem(reply, 429, "rate_limited")
+        assert 1 <= int(reply.headers["retry-after"]) <= 60
+    assert request(f"{guarded}/v1/jobs", headers=bearer(unlimited)).status == 200
+
+
+async def test_without_tokens_left_a_key_submits_nothing_but_still_reads(
+    guarded: str, keys: AccessKeys, hand: Hand
+) -> None:
+    key = await keys.create("spender", tokens_per_day=100)
+    job = guarded + submit(guarded, headers=bearer(key)).headers["location"]
+    await TokenBudgets(hand.connection).spend(key.split("_")[1], "job", 1, Usage(output_tokens=100), at_ms=now_ms())
+
+    reply = submit(guarded, headers=bearer(key))
+
+    check_problem(reply, 429, "budget_exhausted")
+    assert 1 <= int(reply.headers["retry-after"]) <= 86_400
+    assert request(job, headers=bearer(key)).status == 200
+    assert request(f"{job}/cancel", method="POST", headers=bearer(key)).status == 202
+
+
+async def test_what_a_job_used_is_taken_from_its_keys_tokens(ringback: Ringback, new_hand: Callable[..., Hand]) -> None:
+    url = ringback.gateway(RINGBACK_API_KEYS="required")
+    keys = AccessKeys(new_hand(ringback).connection, KEY_SECRET)
+    spender, other = [bearer(await keys.create("x", tokens_per_day=10)) for _ in range(2)]
+    wait = {"Prefer": "wait=20"}
+    done = submit(url, model="fake/x?input_tokens=6&output_tokens=4", headers=spender | wait)
+    assert done.json["status"] == "succeeded"
+
+    eventually(lambda: submit(url, headers=spender).status == 429)
+
+    assert submit(url, headers=other).status == 202
+
+
+def test_a_gateway_without_a_key_secret_does_not_start(gateways: Gateways) -> None:
+    env = gateways.env | {"RINGBACK_API_KEYS": "required", "RINGBACK_KEY_SECRET": "", "RINGBACK_PORT": "0"}
+    argv = [sys.executable, "-m", "ringback", "gateway"]
+    done = subprocess.run(argv, check=False, env=env, capture_output=True, timeout=60)
+    assert done.returncode == os.EX_CONFIG
+    assert b"RINGBACK_KEY_SECRET: API keys are hashed with it" in done.stderr
+
+
+async def test_an_idempotency_key_belongs_to_its_access_key(guarded: str, keys: AccessKeys) -> None:
     one, other = await keys.create("orders"), await keys.create("billing")
     idempotency = {"Idempotency-Key": secrets.token_hex(8)}
 
