@@ -27,7 +27,7 @@ chaos: export CHAOS_LEASE_S ?= 30
 chaos: export CHAOS_PAUSE_S ?= 4
 chaos: export CHAOS_WORKERS ?= 3
 chaos: $(VENV)/.dev
-	$(BIN)/python -m pytest -s tests/chaos/test_storm.py $(ARGS)
+	$(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
