@@ -37,6 +37,36 @@ def create_table(name: str) -> int:
     return 0
 
 
+def problem(name: str, destination: Destination) -> str | None:
+    """What keeps it from working, as far as one can see without delivering anything. Blocks, at most 10 s a step."""
+    if destination.database_url:
+        from workers.destinations.database import Results
+
+        try:
+            results = Results(name, destination)
+        except errors.ConfigurationError as error:
+            return error.detail
+        try:
+            return results.check()
+        finally:
+            results.dispose()
+    return _slack_problem(destination) if destination.slack_token else None
+
+
+def _slack_problem(destination: Destination) -> str | None:
+    from slack_sdk import WebClient
+    from slack_sdk.errors import SlackApiError
+
+    base = destination.slack_api_url or WebClient.BASE_URL
+    try:
+        WebClient(destination.slack_token, base_url=base, timeout=10, retry_handlers=[]).auth_test()
+    except SlackApiError as refusal:
+        return f"Slack refuses the slack_token: {refusal.response.get('error', 'unreadable answer')}"
+    except OSError as error:
+        return f"Slack cannot be reached: {type(error).__name__}"
+    return None
+
+
 def place(destination: Destination) -> str:
     """Kind and place in one line: of URLs only what is no secret, which excludes the path of a Slack webhook."""
     if destination.slack_webhook:

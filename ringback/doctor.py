@@ -75,6 +75,8 @@ async def _findings(models: Sequence[str], limits: Limits) -> AsyncIterator[Find
     yield await _broker(settings, limits.store_s)
     if store[0].verdict == "ok":
         yield await _workers(settings, limits.store_s)
+    async for finding in _destinations(settings, limits.store_s):
+        yield finding
     async for finding in _providers(settings, models, limits.provider_s):
         yield finding
 
@@ -183,6 +185,16 @@ async def _workers(settings: Settings, limit_s: float) -> Finding:
     if count:
         return Finding("ok", "worker", f"consuming: {count}")
     return Finding("warn", "worker", "no worker is consuming: jobs are accepted, but none will run")
+
+
+async def _destinations(settings: Settings, limit_s: float) -> AsyncIterator[Finding]:
+    for name, destination in settings.destinations.items():
+        try:
+            async with asyncio.timeout(limit_s):
+                problem = await asyncio.to_thread(destinations.problem, name, destination)
+        except TimeoutError:
+            problem = f"no answer within {limit_s:g} s"
+        yield Finding("fail" if problem else "ok", name, problem or destinations.place(destination))
 
 
 async def _providers(settings: Settings, models: Sequence[str], limit_s: float) -> AsyncIterator[Finding]:

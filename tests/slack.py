@@ -81,7 +81,7 @@ class SlackServer(LoopbackServer):
         self._times = itertools.count(1)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        content = msgspec.json.decode(await request.read())
+        body = await request.read()
         reply = self.replies.popleft() if self.replies else None
         if reply is not None:
             if reply.hang:
@@ -89,6 +89,10 @@ class SlackServer(LoopbackServer):
             return web.Response(
                 status=reply.status, text=reply.body, content_type=reply.content_type, headers=reply.headers
             )
+        if request.path == "/api/auth.test":
+            known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
+            return web.json_response({"ok": True} if known else {"ok": False, "error": "invalid_auth"})
+        content = msgspec.json.decode(body)
         wrong = objection(content)
         if wrong:
             self.refused.append(wrong)

@@ -1,7 +1,8 @@
 """A job's callback as messages of Slack's Block Kit, within its limits, in Korean or English as the result is."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -90,7 +91,8 @@ def messages(body: bytes) -> list[Message]:
     result = _callback.decode(body).data
     korean = bool(_HANGUL.search(msgspec.json.encode((result.output, result.error)).decode()))
     title = f"{result.type} · {_word(result.status, korean)}"
-    parts = list(_packed([_header(title), *_error(result), *_output(result.output, korean)]))
+    everything = chain([_header(title)], _error(result), _output(result.output, korean))
+    parts = list(islice(_packed(everything), MESSAGES + 1))
     if len(parts) > MESSAGES:
         parts = parts[:MESSAGES]
         parts[-1].append(_section(f"✂️ _{_CUT[korean].format(id=result.id)}_"))
@@ -143,7 +145,7 @@ def _error(result: Result) -> Iterator[Block]:
         yield _section(f"⚠️ `{escaped(error.code)}`\n{next(lines, '')}")
 
 
-def _packed(blocks: list[Block]) -> Iterator[list[Block]]:
+def _packed(blocks: Iterable[Block]) -> Iterator[list[Block]]:
     """The blocks in as few messages as they fit into, each with room for two more blocks."""
     message: list[Block] = []
     room = MESSAGE_SIZE

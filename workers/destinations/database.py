@@ -211,7 +211,7 @@ class DatabaseSender:
         """See `Sender`."""
         for name, results in self._results.items():
             self._threads[name].shutdown(wait=False, cancel_futures=True)
-            results.dispose()
+            await asyncio.to_thread(results.dispose)
 
 
 def _url(name: str, given: str) -> sa.URL:

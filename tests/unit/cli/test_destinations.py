@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ringback import cli
+from jobs.settings import Destination
+from ringback import cli, destinations
+from tests.slack import TOKEN, SlackServer
 
 CONFIG = """
 [destinations.support]
@@ -27,7 +29,8 @@ url = "https://orders.internal/hooks"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RINGBACK_CONFIG", raising=False)
+    for name in ("RINGBACK_CONFIG", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "ringback.toml").write_text(CONFIG)
     return tmp_path
 
@@ -82,6 +85,30 @@ def test_a_destination_that_cannot_be_is_told_without_its_secrets(
     told = capsys.readouterr().err
     assert says in told
     assert "geheim" not in told
+
+
+def test_the_doctor_says_which_destinations_would_not_work(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], own_logging: None
+) -> None:
+    monkeypatch.setenv("RINGBACK_REDIS_URL", "redis://127.0.0.1:1/0")
+    with SlackServer() as slack:
+        bot = f'slack_token = "xoxb-old"\nslack_api_url = "{slack.url}/api/"\n'
+        archive = '[destinations.archive]\ndatabase_url = "sqlite:///results.db"\n'
+        (home / "ringback.toml").write_text(f"{archive}[destinations.bot]\n{bot}")
+        assert cli.main(["doctor"]) == 1
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    missing = "there is no table ringback_results; `ringback destinations init archive` makes it"
+    assert f"fail archive {missing}" in lines
+    assert "fail bot Slack refuses the slack_token: invalid_auth" in lines
+
+
+def test_what_would_work_has_no_problem() -> None:
+    with SlackServer() as slack:
+        bot = Destination(slack_token=TOKEN, slack_api_url=f"{slack.url}/api/")
+        assert destinations.problem("bot", bot) is None
+    assert destinations.problem("bot", bot) == "Slack cannot be reached: URLError"
+    assert cli.main(["destinations", "init", "archive"]) == 0
+    assert destinations.problem("archive", Destination(database_url="sqlite:///results.db")) is None
 
 
 def test_a_worker_without_such_destinations_loads_no_libraries_for_them() -> None:
