@@ -103,7 +103,7 @@ def _signing(settings: Settings) -> Finding:
 
 def _shown(field: str, value: Any) -> str:
     """A setting's value without what is secret in it."""
-    if field in ("key_secret", "webhook_secret"):
+    if field in ("key_secret", "webhook_secret", "webhook_previous_secret"):
         return "(set)" if value else "(not set)"
     if field == "destinations":
         return ", ".join(f"{name}: {destinations.place(found)}" for name, found in value.items()) or "(none)"
