@@ -123,7 +123,7 @@ def _key(args: argparse.Namespace) -> int:
     match args.action:
         case "create":
             return keys.create(
-                args.name,
+                args.named if args.name is None else args.name,
                 scopes=args.scope,
                 types=args.types,
                 callback_hosts=args.callback_hosts,
@@ -263,8 +263,8 @@ def _add_keys(keys: argparse.ArgumentParser) -> None:
     actions = keys.add_subparsers(dest="action", required=True)
     create = actions.add_parser("create", help="make a key and print it; it cannot be shown again")
     name = create.add_mutually_exclusive_group(required=True)
-    name.add_argument("name", metavar="NAME", nargs="?", type=_utf8, default=argparse.SUPPRESS, help="who it is for")
-    name.add_argument("--name", type=_utf8, help="the same")
+    name.add_argument("name", metavar="NAME", nargs="?", type=_utf8, help="who it is for")
+    name.add_argument("--name", dest="named", metavar="NAME", type=_utf8, help="the same")
     create.add_argument(
         "--scope",
         metavar="A,B",

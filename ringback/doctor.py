@@ -14,6 +14,7 @@ import msgspec
 from jobs import errors, logs, signing
 from jobs.model import ModelSettings, split_model
 from jobs.settings import Settings
+from jobs.store.access_keys import check_secret
 from jobs.store.connection import Connection
 from jobs.store.durability import facts, weaknesses
 from jobs.store.presence import Presence
@@ -68,6 +69,7 @@ async def _findings(models: Sequence[str], limits: Limits) -> AsyncIterator[Find
     logs.configure(msgspec.structs.replace(settings, log_level="error"), "doctor")
     yield _configuration(settings)
     yield _signing(settings)
+    yield _keys(settings)
     yield _prompts(settings)
     store = await _store(settings, limits.store_s)
     for finding in store:
@@ -99,6 +101,24 @@ def _signing(settings: Settings) -> Finding:
     return Finding(
         "warn", "signing", "RINGBACK_WEBHOOK_SECRET is not set: only `ringback up`, which makes one, can start"
     )
+
+
+def _keys(settings: Settings) -> Finding:
+    if settings.api_keys == "off":
+        return Finding("ok", "keys", "off: whoever reaches the gateway may use it")
+    if not settings.key_secret and data_dir.has_key_secret(settings.data_dir):
+        return Finding("ok", "keys", f"required; `ringback up` hashes them with the secret in {settings.data_dir}")
+    if not settings.key_secret:
+        return Finding(
+            "warn",
+            "keys",
+            "RINGBACK_KEY_SECRET is not set: only `ringback up`, which makes one, can start a gateway",
+        )
+    try:
+        check_secret(settings.key_secret)
+    except errors.ConfigurationError as error:
+        return Finding("fail", "keys", error.detail)
+    return Finding("ok", "keys", "required")
 
 
 def _shown(field: str, value: Any) -> str:

@@ -85,6 +85,15 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _record = msgspec.json.Decoder(AccessKey)
 
 
+def check_secret(secret: str) -> None:
+    """Raises `errors.ConfigurationError` for a `key_secret` that is too short."""
+    if len(secret) < _SHORTEST_SECRET:
+        raise errors.ConfigurationError(
+            f"RINGBACK_KEY_SECRET: API keys are hashed with it; set it to at least {_SHORTEST_SECRET} random"
+            " characters, the same wherever keys are made or checked (`openssl rand -hex 32` makes some)"
+        )
+
+
 def _name(key_id: str) -> str:
     """Hash: one key. What it has spent lies beside it, in the same hash slot."""
     return f"rb:key:{{{key_id}}}"
@@ -95,11 +104,7 @@ class AccessKeys:
 
     def __init__(self, connection: Connection, secret: str) -> None:
         """`secret` is the setting `key_secret`. Raises `errors.ConfigurationError` if it is too short."""
-        if len(secret) < _SHORTEST_SECRET:
-            raise errors.ConfigurationError(
-                f"RINGBACK_KEY_SECRET: API keys are hashed with it; set it to at least {_SHORTEST_SECRET} random"
-                " characters, the same wherever keys are made or checked (`openssl rand -hex 32` makes some)"
-            )
+        check_secret(secret)
         self._connection = connection
         self._secret = secret.encode()
 

@@ -69,13 +69,15 @@ def test_all_is_well_beside_a_running_up(
     store: "Redis", tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RINGBACK_WEBHOOK_SECRET", "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0")
+    monkeypatch.setenv("RINGBACK_KEY_SECRET", "geheim" * 6)
     asyncio.run(_prove(embedded.find(tmp_path / ".ringback") or ""))
     code, found = examine(capsys)
     assert set(verdicts(found).values()) == {"ok"}
     assert code == 0
     assert set(found) == {
-        "configuration", "signing", "prompts", "store", "durability", "eviction", "broker", "worker", "fake/echo",
-    }  # fmt: skip
+        *("configuration", "signing", "keys", "prompts", "store", "durability", "eviction"),
+        *("broker", "worker", "fake/echo"),
+    }
     assert "valkey 9" in found["store"][1]
     assert found["worker"][1] == "consuming: 1"
 
@@ -150,12 +152,14 @@ def test_no_secret_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     monkeypatch.setenv("RINGBACK_REDIS_URL", "redis://user:geheim@127.0.0.1:1/0")
     monkeypatch.setenv("RINGBACK_BROKER_URL", "amqp://user:geheim@127.0.0.1:1//")
     monkeypatch.setenv("RINGBACK_WEBHOOK_SECRET", "whsec_Z2VoZWltZ2VoZWltZ2VoZWltZ2VoZWlt")
+    monkeypatch.setenv("RINGBACK_KEY_SECRET", "geheim" * 6)
     assert doctor.examine(models=()) == 1
     out, _ = capsys.readouterr()
     assert "geheim" not in out
     assert "Z2VoZWlt" not in out
     assert "redis_url = redis://***@127.0.0.1:1/0" in out
     assert "webhook_secret = (set)" in out
+    assert "key_secret = (set)" in out
 
 
 @pytest.mark.parametrize(
@@ -165,6 +169,7 @@ def test_no_secret_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
         ("RINGBACK_PROVIDERS", "nobody", "configuration"),
         ("RINGBACK_PROMPTS_DIR", "missing", "prompts"),
         ("RINGBACK_WEBHOOK_SECRET", "secret", "signing"),
+        ("RINGBACK_KEY_SECRET", "secret", "keys"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
