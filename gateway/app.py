@@ -13,6 +13,7 @@ from litestar.exceptions import HTTPException
 from gateway import deliveries, health, jobs, openapi, problems
 from gateway.access import key_guard, needs
 from gateway.hub import Hub
+from gateway.origins import origin_guard
 from gateway.pressure import Pressure
 from gateway.requests import READ
 from gateway.server import listen, server
@@ -67,7 +68,7 @@ class Gateway:
         job_types = openapi.job_types(prompts)
 
         keys = AccessKeys(self._connection, settings.key_secret) if settings.api_keys == "required" else None
-        guards = [key_guard(keys)] if keys else []
+        guards = [key_guard(keys) if keys else origin_guard(settings)]
 
         @route("/v1/job-types", http_method=READ, operation_id="list_job_types", guards=guards, opt=needs("jobs:read"))
         async def list_job_types() -> Response[bytes]:

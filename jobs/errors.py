@@ -141,6 +141,20 @@ class BudgetExhausted(RingbackError):
     retryable = True
 
 
+class CrossSiteRequest(RingbackError):
+    """A web page of another site sent this."""
+
+    code = "cross_site_request"
+    status = 403
+
+
+class HostNotAllowed(RingbackError):
+    """The Host header names no host of this server."""
+
+    code = "host_not_allowed"
+    status = 403
+
+
 class NotFound(RingbackError):
     """There is nothing here."""
 

@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key_secret: str = ""
     """At least 32 characters, the same for all gateways: API keys are stored only hashed with it, and another one makes
     all of them invalid."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names that this server is called by, besides addresses and names without a dot; for when API keys are off."""
     webhook_secret: str = ""
     """`whsec_` and base64 of 24 to 64 bytes; callbacks are signed with it."""
     webhook_previous_secret: str = ""
@@ -164,7 +166,7 @@ def _is_network(entry: str) -> bool:
 
 
 _IN_FILE_ONLY = frozenset({"routes", "destinations", "timeouts"})
-_LISTS = frozenset({"callback_allow", "providers"})
+_LISTS = frozenset({"allowed_hosts", "callback_allow", "providers"})
 _POSITIVE = (
     *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),
     *("queue_limit", "queue_limit_per_key", "queue_age_s"),

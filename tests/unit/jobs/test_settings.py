@@ -23,6 +23,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "api_keys": ("off", "off"),
     "webhook_secret": ("whsec_x", "whsec_x"),
     "webhook_previous_secret": ("whsec_y", "whsec_y"),
+    "allowed_hosts": ("ringback.internal, ai.example.com", ("ringback.internal", "ai.example.com")),
     "callback_allow": (" 10.0.0.0/8 ,, Orders.internal,", ("10.0.0.0/8", "Orders.internal")),
     "providers": ("fake, offline", ("fake", "offline")),
     "shards": ("32", 32),
