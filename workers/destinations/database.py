@@ -1,6 +1,7 @@
 """Callbacks as rows in a table of the operator's own database: PostgreSQL or SQLite, one row for each `webhook-id`."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,6 +23,9 @@ _LIMIT = sa.text("SET LOCAL statement_timeout = '8s'")
 """So that the server gives up before we do. Within the transaction, as poolers such as PgBouncer want it."""
 THREADS = 4
 """Rows that one process writes into one PostgreSQL at once."""
+
+FAILURES = (exc.SQLAlchemyError, OSError, UnicodeError)
+"""The last two are what pg8000 lets through while it negotiates TLS with something that is no PostgreSQL."""
 
 _MOMENT = sa.DateTime(timezone=True).with_variant(
     # SQLite knows no times; all of ours are UTC, so they say so.
@@ -95,7 +99,8 @@ class Results:
             options["connect_args"] = {"timeout": ANSWER_S}
         else:
             # pg8000 leaves its time limit on the socket: it also bounds what a dead connection takes.
-            options["connect_args"] = {"timeout": ANSWER_S}
+            options["connect_args"] = {"timeout": ANSWER_S, "ssl_context": _tls(name, url)}
+            url = url.difference_update_query(["sslmode", "sslrootcert"])
         self._engine = sa.create_engine(
             url,
             pool_pre_ping=True,
@@ -106,7 +111,7 @@ class Results:
         )
 
     def insert(self, due: Due) -> None:
-        """Writes the delivery's row; does nothing if it is there. Raises `sqlalchemy.exc.SQLAlchemyError`."""
+        """Writes the delivery's row; does nothing if it is there. Raises one of `FAILURES`."""
         body = _body.decode(due.body)
         job = body.data
         dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
@@ -145,7 +150,7 @@ class Results:
                     )
                 exists = sa.inspect(connection).has_table(self.table.name, schema=self.table.schema)
                 self.table.metadata.create_all(connection)
-        except exc.SQLAlchemyError as error:
+        except FAILURES as error:
             raise errors.ConfigurationError(f"destinations.{self.name}: {reason(error)}") from None
         return not exists
 
@@ -156,7 +161,7 @@ class Results:
                 if not sa.inspect(connection).has_table(self.table.name, schema=self.table.schema):
                     return self.not_made
                 missing = self._missing(connection)
-        except exc.SQLAlchemyError as error:
+        except FAILURES as error:
             return reason(error)
         return f"the table {self.table.fullname} has no column {', '.join(missing)}" if missing else None
 
@@ -201,7 +206,7 @@ class DatabaseSender:
                 await asyncio.get_running_loop().run_in_executor(self._threads[name], results.insert, due)
         except TimeoutError:
             return Outcome(verdict="again", error=f"not written within {self._attempt_s:g} s")
-        except exc.SQLAlchemyError as error:
+        except FAILURES as error:
             if _is_missing_table(error):
                 return Outcome(verdict="again", error=results.not_made)
             return Outcome(verdict="never" if _is_lasting(error) else "again", error=reason(error))
@@ -232,23 +237,46 @@ def _url(name: str, given: str) -> sa.URL:
             raise errors.ConfigurationError(f"{place}: must be postgresql+pg8000://… or sqlite:///FILE")
 
 
+def _tls(name: str, url: sa.URL) -> ssl.SSLContext | bool | None:
+    """What pg8000 takes for the URL's `sslmode` and `sslrootcert`, which mean what they mean to libpq."""
+    mode, root = url.query.get("sslmode", "prefer"), url.query.get("sslrootcert")
+    match mode:
+        case "disable":
+            return False
+        case "prefer":
+            return None
+        case "require":
+            return True
+        case "verify-full":
+            try:
+                return ssl.create_default_context(cafile=str(root) if root else None)
+            except OSError as error:
+                raise errors.ConfigurationError(
+                    f"destinations.{name}.database_url: sslrootcert cannot be used: {type(error).__name__}"
+                ) from None
+        case _:
+            raise errors.ConfigurationError(
+                f"destinations.{name}.database_url: sslmode must be disable, prefer, require or verify-full"
+            )
+
+
 def _unless_null(raw: msgspec.Raw) -> msgspec.Raw | None:
     return None if bytes(raw) == b"null" else raw
 
 
-def _sql_state(error: exc.SQLAlchemyError) -> dict[str, str]:
+def _sql_state(error: Exception) -> dict[str, str]:
     """PostgreSQL's answer as pg8000 hands it on: `C` is the SQLSTATE, `c` a column, `n` a constraint; else empty."""
     said = error.orig.args[:1] if isinstance(error, exc.DBAPIError) and error.orig else ()
     return said[0] if said and isinstance(said[0], dict) else {}
 
 
-def _is_missing_table(error: exc.SQLAlchemyError) -> bool:
+def _is_missing_table(error: Exception) -> bool:
     if state := _sql_state(error):
         return state.get("C") in ("42P01", "3F000")  # also when the schema is missing
     return isinstance(error, exc.OperationalError) and "no such table" in str(error.orig)
 
 
-def _is_lasting(error: exc.SQLAlchemyError) -> bool:
+def _is_lasting(error: Exception) -> bool:
     """Whether the row itself is refused: no later attempt can succeed before somebody changes the table."""
     if state := _sql_state(error):
         code = state.get("C", "")
@@ -256,7 +284,7 @@ def _is_lasting(error: exc.SQLAlchemyError) -> bool:
     return isinstance(error, exc.IntegrityError | exc.DataError)
 
 
-def reason(error: exc.SQLAlchemyError) -> str:
+def reason(error: Exception) -> str:
     """Why the database did not do it, without what was to be written and without secrets.
 
     Not the database's own words: they quote values.
@@ -266,6 +294,5 @@ def reason(error: exc.SQLAlchemyError) -> str:
         return f"PostgreSQL refused: SQLSTATE {state.get('C', '?')}" + (f" ({at})" if at else "")
     if isinstance(error, exc.DBAPIError) and (name := getattr(error.orig, "sqlite_errorname", None)):
         return f"SQLite refused: {name}"
-    if isinstance(error, exc.DBAPIError) and error.orig:
-        return f"the database cannot be reached: {type(error.orig).__name__}"
-    return f"the database cannot be used: {type(error).__name__}"
+    cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig else error
+    return f"the database cannot be reached: {type(cause).__name__}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -238,6 +239,43 @@ async def test_a_database_that_cannot_be_reached_holds_up_no_other(tmp_path: Pat
         await sender.aclose()
 
 
+@pytest.mark.parametrize(
+    ("said", "error"), [(b"", "InterfaceError"), (b"\xff", "UnicodeDecodeError"), (b"S", "SSLError")]
+)
+async def test_what_is_no_postgresql_is_tried_again(said: bytes, error: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(8)
+                connection.sendall(said + b"\x00nonsense" * bool(said))
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        url = f"postgresql://ringback:{PASSWORD}@127.0.0.1:{server.getsockname()[1]}/x"
+        sender = DatabaseSender({"results": Destination(database_url=url)}, 5.0)
+        outcome = await sender.send(due())
+        await sender.aclose()
+        thread.join()
+    assert outcome.verdict == "again"
+    assert (outcome.error or "").startswith("the database cannot be reached: ")
+    assert error in (outcome.error or "") or "Reset" in (outcome.error or "")
+
+
+async def test_encryption_is_asked_for_as_libpq_spells_it(postgres_url: str) -> None:
+    outcomes = []
+    for mode in ("disable", "prefer", "require", "verify-full"):
+        sender = DatabaseSender(
+            {"results": Destination(database_url=f"{postgres_url}?sslmode={mode}", table="tls")}, 5.0
+        )
+        outcomes.append((await sender.send(due())).error)
+        await sender.aclose()
+    missing = "there is no table tls; `ringback destinations init results` makes it"
+    refused = "the database cannot be reached: InterfaceError"  # this server has no certificate
+    assert outcomes == [missing, missing, refused, refused]
+
+
 async def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
     nowhere = DatabaseSender({"results": Destination(database_url=f"sqlite:///{tmp_path}/missing/results.db")}, 5.0)
     assert await nowhere.send(due()) == Outcome(verdict="again", error="SQLite refused: SQLITE_CANTOPEN")
@@ -245,7 +283,11 @@ async def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["geheim", "mysql://u:geheim@h/x", "sqlite://", "sqlite:///:memory:", "postgresql+psycopg2://u:geheim@h/x"]
+    "url",
+    [
+        *("geheim", "mysql://u:geheim@h/x", "sqlite://", "sqlite:///:memory:", "postgresql+psycopg2://u:geheim@h/x"),
+        *("postgresql://u:geheim@h/x?sslmode=on", "postgresql://u:geheim@h/x?sslmode=verify-full&sslrootcert=/missing"),
+    ],
 )
 def test_a_url_that_cannot_be_used_is_told_without_showing_it(url: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"^destinations.results.database_url: ") as raised:
