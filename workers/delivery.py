@@ -17,7 +17,7 @@ from jobs.destinations import Destinations
 from jobs.settings import Settings
 from jobs.store.deliveries import ROUND_S, Attempt, DeliveryStatus, Due, Outbox
 from workers.destinations.service import Outcome, Sender
-from workers.destinations.throttle import SHORTEST_POSTPONEMENT_S, Throttles
+from workers.destinations.throttle import Throttles
 from workers.persistence import persist
 
 SCHEDULE_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -28,10 +28,6 @@ ATTEMPT_LEASE_S = 30.0
 """A delivery taken by a process is due again after so many seconds, in case that process dies: longer than it may wait
 for its destination (`throttle.WAIT_S`) and be tried."""
 POLL_S = 0.5
-AT_ONCE = 256
-"""Attempts that one process makes at the same time."""
-HELD = 4 * AT_ONCE
-"""Deliveries that one process holds, those included that wait for their destinations."""
 _TAKE = 16
 
 _log = structlog.get_logger(__name__)
@@ -49,12 +45,9 @@ class Deliverer:
         self._senders = senders
         self._throttles = Throttles(destinations or Destinations(Settings()))
         self._held: dict[asyncio.Task[None], Due] = {}
-        self._under_way = 0
 
     def start(self, due: Due) -> None:
         """Makes one attempt, in the background, at a delivery leased to this process."""
-        if len(self._held) >= HELD:
-            return  # Its lease runs out and someone with room takes it.
         task = asyncio.create_task(self.deliver(due))
         self._held[task] = due
         task.add_done_callback(self._finished)
@@ -71,17 +64,11 @@ class Deliverer:
         if wait_s := await throttle.enter():
             await self._put_back([(due, wait_s)])
             return
-        if self._under_way >= AT_ONCE:
-            throttle.leave()
-            await self._put_back([(due, SHORTEST_POSTPONEMENT_S)])
-            return
-        self._under_way += 1
         outcome: Outcome | None = None
         at, began = datetime.now(UTC), time.monotonic()
         try:
             outcome = await self._send(due)
         finally:
-            self._under_way -= 1
             throttle.leave(outcome)
         status, next_s = _consequence(outcome, due.tries - due.earlier)
         await self._settle(due, outcome, status, next_s, at=at, duration_s=time.monotonic() - began)
@@ -133,7 +120,7 @@ class Deliverer:
             await asyncio.sleep(POLL_S * random.uniform(0.8, 1.2))  # noqa: S311 - spreads processes over time
             try:
                 # What a dead destination has left there must not stand before what is due for others.
-                while self._under_way + _TAKE <= AT_ONCE and await self._take() >= _TAKE:
+                while self._throttles.free >= _TAKE and await self._take() >= _TAKE:
                     pass
             except errors.StoreUnavailable:
                 continue
@@ -144,7 +131,7 @@ class Deliverer:
         closed: list[tuple[Due, float]] = []
         for due in taken:
             throttle = self._throttles.of(due.destination)
-            if throttle.closed or len(self._held) >= HELD:
+            if throttle.closed:
                 closed.append((due, throttle.postponement()))
             else:
                 self.start(due)

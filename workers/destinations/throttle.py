@@ -6,6 +6,9 @@ probed: the pause is over, but it has failed so often that only one delivery at 
 open:   up to `concurrency` deliveries at a time, up to `per_second` of them begun in a second
 ```
 
+All share the process's slots: one destination gets no more than a part of those that are free, so that many that
+hang leave some to the others.
+
 Whoever has to wait does so here for a moment, and otherwise in the outbox, in line.
 """
 
@@ -30,8 +33,14 @@ LONGEST_PAUSE_S = 3_600.0
 """No destination is left alone for longer at a time, whatever it asks for: others' callbacks may go there too."""
 WAIT_S = 5.0
 """How long a delivery waits here, before it goes back to the outbox."""
-WAITING = 128
-"""Deliveries that wait here for one destination."""
+WAITING = 256
+"""Deliveries that wait here for one destination;"""
+WAITING_IN_ALL = 1024
+"""and for all together."""
+AT_ONCE = 256
+"""Attempts that one process makes at the same time."""
+_SHARE = 4
+"""A destination gets at most one slot in so many that are free."""
 SHORTEST_POSTPONEMENT_S = 1.0
 _NOMINAL_S = 0.1
 """What an attempt is taken to last, to space those that wait in the outbox."""
@@ -42,14 +51,30 @@ _KEPT = 4096
 _log = structlog.get_logger(__name__)
 
 
+class Slots:
+    """What all destinations of a process share."""
+
+    def __init__(self) -> None:
+        """All are free."""
+        self.free = AT_ONCE
+        self.waiting = 0
+
+
 class Throttle:
     """The limits and the state of one destination."""
 
     def __init__(
-        self, key: str, *, concurrency: int, per_second: float = 0.0, clock: Callable[[], float] = time.monotonic
+        self,
+        key: str,
+        slots: Slots,
+        *,
+        concurrency: int,
+        per_second: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`key` names it in the log; `per_second` 0: no limit; `clock` gives seconds."""
         self._key = key
+        self._slots = slots
         self._clock = clock
         self._concurrency = concurrency
         begun_together = max(1, math.floor(per_second))
@@ -87,6 +112,7 @@ class Throttle:
         while not self.closed:
             if self._under_way < self._room and (woken or not self._waiters):
                 self._under_way += 1
+                self._slots.free -= 1
                 return 0.0
             if self._failures >= OPENS_AFTER or not (woken := await self._wait(deadline)):
                 break
@@ -95,6 +121,7 @@ class Throttle:
     def leave(self, outcome: Outcome | None = None) -> None:
         """The attempt has ended; `None`: it was not made after all."""
         self._under_way -= 1
+        self._slots.free += 1
         if outcome is not None:
             self._learn(outcome)
         for _ in range(len(self._waiters) if self.closed else 1):
@@ -108,7 +135,8 @@ class Throttle:
 
     @property
     def _room(self) -> int:
-        return 1 if self._failures >= OPENS_AFTER else self._concurrency
+        most = 1 if self._failures >= OPENS_AFTER else self._concurrency
+        return min(most, max(self._slots.free // _SHARE, 1)) if self._slots.free > 0 else 0
 
     async def _pace(self, deadline: float) -> bool:
         """Keeps to the rate; False: that would take too long."""
@@ -117,24 +145,30 @@ class Throttle:
         now = self._clock()
         full = len(self._begun) == self._begun.maxlen
         at = max(now, self._begun[0] + self._window_s) if full else now
-        if at > deadline or self._sleepers >= WAITING:
+        if at > deadline or (at > now and self._crowded(self._sleepers)):
             return False
         self._begun.append(at)
         if at > now:
             self._sleepers += 1
+            self._slots.waiting += 1
             try:
                 await asyncio.sleep(at - now)
             finally:
                 self._sleepers -= 1
+                self._slots.waiting -= 1
         return True
+
+    def _crowded(self, waiting: int) -> bool:
+        return waiting >= WAITING or self._slots.waiting >= WAITING_IN_ALL
 
     async def _wait(self, deadline: float) -> bool:
         """Waits until someone leaves; False: the time is up, or too many wait already."""
         remaining_s = deadline - self._clock()
-        if remaining_s <= 0 or len(self._waiters) >= WAITING:
+        if remaining_s <= 0 or self._crowded(len(self._waiters)):
             return False
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
+        self._slots.waiting += 1
         try:
             async with asyncio.timeout(remaining_s):
                 await waiter
@@ -145,6 +179,7 @@ class Throttle:
                 self._wake_one()  # the turn was ours: pass it on
             raise
         finally:
+            self._slots.waiting -= 1
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
         return True
@@ -182,7 +217,13 @@ class Throttles:
     def __init__(self, destinations: Destinations) -> None:
         """`destinations` know the limits."""
         self._destinations = destinations
+        self._slots = Slots()
         self._throttles: dict[str, Throttle] = {}
+
+    @property
+    def free(self) -> int:
+        """Attempts that may be begun now, whichever their destinations."""
+        return self._slots.free
 
     def of(self, destination: str) -> Throttle:
         """The one for `destination`, as in `Callback.destination`."""
@@ -192,7 +233,9 @@ class Throttles:
             self._forget_idle()
             limits = self._destinations.of(destination)
             per_second = min(limits.per_second or 1.0, 1.0) if key.startswith("slack:") else limits.per_second
-            throttle = self._throttles[key] = Throttle(key, concurrency=limits.concurrency, per_second=per_second)
+            throttle = self._throttles[key] = Throttle(
+                key, self._slots, concurrency=limits.concurrency, per_second=per_second
+            )
         return throttle
 
     def _forget_idle(self) -> None:

@@ -443,21 +443,6 @@ async def test_what_falls_due_is_delivered(
     assert len({callback.id for callback in callback_inbox.received}) == 1
 
 
-async def test_no_more_are_made_at_once_than_allowed(
-    make: Make, callback_inbox: CallbackInbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(delivery, "AT_ONCE", 3)
-    sender = make()
-    callback_inbox.fail(200, times=10, after_s=0.3)
-    put = [await sender.put(callback_inbox.url) for _ in range(5)]
-    for _, due in put:
-        sender.deliverer.start(due)
-    await sender.deliverer.aclose(5)
-    assert len(callback_inbox.received) == 3
-    found = [(await sender.outbox.of_job(job_id))[0] for job_id, _ in put]
-    assert [(d.status, len(d.attempts)) for d in found if d.status != "delivered"] == [("pending", 0)] * 2
-
-
 async def test_closing_finishes_what_is_under_way_for_a_while(make: Make, callback_inbox: CallbackInbox) -> None:
     sender = make()
     callback_inbox.fail(200, after_s=0.2)

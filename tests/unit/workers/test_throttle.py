@@ -10,7 +10,16 @@ from jobs.destinations import Destinations
 from jobs.settings import Destination, Settings
 from workers.destinations import throttle as module
 from workers.destinations.service import Outcome
-from workers.destinations.throttle import LONGEST_PAUSE_S, OPEN_S, OPENS_AFTER, PAUSE_S, Throttle, Throttles
+from workers.destinations.throttle import (
+    AT_ONCE,
+    LONGEST_PAUSE_S,
+    OPEN_S,
+    OPENS_AFTER,
+    PAUSE_S,
+    Slots,
+    Throttle,
+    Throttles,
+)
 
 WELL = Outcome(verdict="delivered", status_code=200)
 TIMEOUT = Outcome(verdict="again", error="no complete answer within 20 s")
@@ -39,7 +48,7 @@ def clock() -> Clock:
 
 def made(clock: Clock, *, concurrency: int = 4, per_second: float = 0.0) -> Throttle:
     """A throttle on that clock."""
-    return Throttle("x", concurrency=concurrency, per_second=per_second, clock=clock)
+    return Throttle("x", Slots(), concurrency=concurrency, per_second=per_second, clock=clock)
 
 
 async def attempt(throttle: Throttle, outcome: Outcome) -> None:
@@ -154,7 +163,7 @@ async def test_those_that_wait_leave_when_it_closes(clock: Clock) -> None:
 
 async def test_nobody_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_S", 0.05)
-    throttle = Throttle("x", concurrency=1)
+    throttle = Throttle("x", Slots(), concurrency=1)
     assert await throttle.enter() == 0.0
     assert await asyncio.wait_for(throttle.enter(), 5) >= 1
     throttle.leave(WELL)
@@ -184,7 +193,7 @@ async def test_the_rate_is_kept_in_every_window(clock: Clock) -> None:
 
 
 async def test_short_waits_for_the_rate_are_waited_out() -> None:
-    throttle = Throttle("x", concurrency=100, per_second=5.5)
+    throttle = Throttle("x", Slots(), concurrency=100, per_second=5.5)
     begun: list[float] = []
 
     async def one() -> None:
@@ -194,6 +203,47 @@ async def test_short_waits_for_the_rate_are_waited_out() -> None:
 
     await asyncio.wait_for(asyncio.gather(*(one() for _ in range(8))), 10)
     assert all(begun[i + 5] - begun[i] > 0.85 for i in range(3)), "5 in 0.91 s"
+
+
+async def test_many_that_hang_leave_slots_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING", 0)
+    throttles = Throttles(Destinations(Settings()))
+    held = []
+    for n in range(25):
+        throttle = throttles.of(f"https://{n}.example")
+        begun = 0
+        while begun < 50 and await throttle.enter() == 0.0:
+            held.append(throttle)
+            begun += 1
+        assert 1 <= begun <= 16
+    assert 0 < throttles.free < AT_ONCE
+    for throttle in held:
+        throttle.leave(WELL)
+    assert throttles.free == AT_ONCE
+
+
+async def test_there_are_no_more_slots_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING", 0)
+    monkeypatch.setattr(module, "AT_ONCE", 3)
+    throttles = Throttles(Destinations(Settings()))
+    begun = [await throttles.of(f"https://{n}.example").enter() == 0.0 for n in range(5)]
+    assert begun == [True, True, True, False, False]
+
+
+async def test_the_waiting_room_is_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_IN_ALL", 2)
+    throttles = Throttles(Destinations(Settings(destinations={})))
+    first = throttles.of("https://first.example")
+    for _ in range(16):
+        assert await first.enter() == 0.0
+    waiting = [asyncio.create_task(first.enter()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(first.enter(), 5) >= 1
+    second = throttles.of("https://second.example")
+    assert await second.enter() == 0.0, "who need not wait needs no place there"
+    for task in waiting:
+        first.leave(WELL)
+        assert await asyncio.wait_for(task, 5) == 0.0
 
 
 def test_limits_come_from_the_destination_and_state_is_shared_by_place() -> None:
