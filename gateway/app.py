@@ -53,7 +53,7 @@ class Gateway:
         self._dispatch = Dispatch(app)
         self.hub = Hub(EventLog(self._connection, settings), secrets.token_hex(8))
         store = JobStore(self._connection, settings, accepting=self._strict)
-        self.checking = warn_of_weaknesses(self._connection, settings)
+        self._settings = settings
         desk = jobs.Desk(
             submission=Submission(settings, prompts),
             store=store,
@@ -93,6 +93,10 @@ class Gateway:
             logging_config=None,
         )
 
+    async def check_store(self) -> None:
+        """Warns of what may lose jobs, as soon as the store can be asked."""
+        await warn_of_weaknesses(self._connection, self._settings)
+
     async def aclose(self) -> None:
         """Closes what the process holds open."""
         await asyncio.to_thread(self._dispatch.close)
@@ -131,7 +135,7 @@ async def _serve(settings: Settings, prompts: Registry, listener: socket.socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, drain)
     process.settle()
-    checking = asyncio.create_task(gateway.checking)
+    checking = asyncio.create_task(gateway.check_store())
     hub = asyncio.create_task(gateway.hub.run())
     hub.add_done_callback(lambda task: drain() if not task.cancelled() else None)
     _log.info("gateway_starting", host=settings.host, port=listener.getsockname()[1])
