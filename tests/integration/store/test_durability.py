@@ -3,7 +3,6 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +13,7 @@ from jobs.settings import Settings
 from jobs.store import durability
 from jobs.store.connection import Connection
 from jobs.store.durability import StrictConnection, warn_of_weaknesses, weaknesses
-from jobs.store.jobs import JobStore
+from jobs.store.jobs import Accepted, JobStore
 from tests.integration.store.sample import claimed, spec
 from tests.stack import Stack
 
@@ -42,7 +41,7 @@ async def strict(own_store: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 async def synced(connection: Connection) -> bool:
     """Whether everything that was written is on the disk."""
     info = await connection.redis.info("persistence")
-    return info["aof_pending_bio_fsync"] == 0 and info["aof_buffer_length"] == 0
+    return bool(info["aof_pending_bio_fsync"] == 0 and info["aof_buffer_length"] == 0)
 
 
 @pytest.mark.parametrize("syncing", ["always", "everysec"])
@@ -93,11 +92,11 @@ async def test_errors_reach_the_one_they_concern(strict: StrictConnection, setti
     store = JobStore(strict, settings)
     first = spec()
     await store.accept(first, idempotency=("me:key", b"body"))
-    results: list[Any] = await asyncio.gather(
+    reused, taken = await asyncio.gather(
         store.accept(spec(), idempotency=("me:key", b"another")), store.accept(spec()), return_exceptions=True
     )
-    assert isinstance(results[0], errors.IdempotencyKeyReused)
-    assert results[1].created
+    assert isinstance(reused, errors.IdempotencyKeyReused)
+    assert isinstance(taken, Accepted)
 
 
 async def test_only_submissions_wait(strict: StrictConnection, own_store: Stack, settings: Settings) -> None:

@@ -22,6 +22,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "prompts_dir": ("/etc/ringback/prompts", Path("/etc/ringback/prompts")),
     "api_keys": ("off", "off"),
     "webhook_secret": ("whsec_x", "whsec_x"),
+    "key_secret": ("pepper", "pepper"),
     "webhook_previous_secret": ("whsec_y", "whsec_y"),
     "allowed_hosts": ("ringback.internal, ai.example.com", ("ringback.internal", "ai.example.com")),
     "callback_allow": (" 10.0.0.0/8 ,, Orders.internal,", ("10.0.0.0/8", "Orders.internal")),
