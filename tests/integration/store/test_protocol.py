@@ -1,6 +1,7 @@
 """The whole protocol against a model of it, in random order: whatever workers, gateways, sweepers and time do."""
 
 import asyncio
+import itertools
 from collections.abc import Coroutine
 from typing import Any, TypeVar, get_args
 
@@ -18,16 +19,18 @@ from hypothesis.stateful import (
 
 from jobs import errors, event
 from jobs.event import TERMINAL_NAMES
-from jobs.job import TERMINAL, Callback, Deadline, JobEvent, JobSpec, Status, TerminalStatus, view
+from jobs.job import Callback, Deadline, JobEvent, TerminalStatus, view
 from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
-from jobs.store.deliveries import Due, NewDelivery, Outbox
+from jobs.store.dead_letters import DeadLetters
+from jobs.store.deliveries import DeliveryStatus, Due, NewDelivery, Outbox
+from jobs.store.events import EventLog
 from jobs.store.jobs import Claim, JobStore
+from tests.integration.store.model import MOST_ATTEMPTS, Known, Posted, turns_add_up
 from tests.integration.store.sample import attempt, callback_of, ended, lapse, names, now_ms, pending, spec, token
 
 T = TypeVar("T")
-MOST_ATTEMPTS = 3
 MOST_JOBS = 2
 """That have not ended, so that much happens to each."""
 ANY = st.integers(0, 5)
@@ -35,44 +38,16 @@ ANY = st.integers(0, 5)
 SELDOM = st.sampled_from((False,) * 5 + (True,))
 """For what leaves little to happen afterwards."""
 SHARDS = (0, 5)
+OWNERS = ("", "2bb2616cac73")
+MANY = 6
+"""More queued jobs than one owner gets hints for."""
+GATEWAYS = ("listening", "deaf")
+"""Which may watch; nothing reads what is pushed to the second one."""
 CALLBACKS = (
     None,
     Callback(url="https://x.example/"),
     Callback(url="https://x.example/", events=(JobEvent.STARTED, JobEvent.SUCCEEDED, JobEvent.FAILED)),
 )
-
-
-class Known:
-    """What the model knows of one job."""
-
-    def __init__(self, spec: JobSpec) -> None:
-        self.spec = spec
-        self.status: Status = "queued"
-        self.fence = self.attempt = self.handed_back = 0
-        self.leased = False
-        self.holder: tuple[str, Claim] | None = None
-        self.claims: list[Claim] = []
-        self.wish_to_cancel = False
-        self.late = bool(spec.deadline.start_s)
-        self.log: list[str] = []
-        self.deliveries: list[str] = []
-
-    @property
-    def over(self) -> bool:
-        return self.status in TERMINAL
-
-    def holds(self, claim: Claim) -> bool:
-        """Whether that claim's fence is the one under which the job runs."""
-        return self.status == "running" and claim.fence == self.fence
-
-    @property
-    def verdict(self) -> str:
-        """What the next claim is told."""
-        if self.wish_to_cancel:
-            return "cancelled"
-        if self.attempt == 0 and self.late:
-            return "expired"
-        return "exhausted" if self.attempt - self.handed_back >= MOST_ATTEMPTS else "run"
 
 
 class Protocol(RuleBasedStateMachine):
@@ -87,7 +62,10 @@ class Protocol(RuleBasedStateMachine):
         self.jobs: dict[str, Known] = {}
         self.touched: set[str] = set()
         self.taken: list[Due] = []
-        self.settled: dict[str, tuple[str, int]] = {}
+        self.posted: dict[str, Posted] = {}
+        self.pushed: list[tuple[str, int, str]] = []
+        """What the gateway that listens must have been told since it was last asked."""
+        self.counter = itertools.count()
 
     def call(self, call: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(call)
@@ -124,11 +102,17 @@ class Protocol(RuleBasedStateMachine):
         self.connection = self.call(connect())
         self.store = JobStore(self.connection, self.settings)
         self.outbox = Outbox(self.connection, self.settings)
+        self.dead_letters = DeadLetters(self.connection, self.settings)
+        self.events = EventLog(self.connection, self.settings)
+        self.open_wire = self.events.wire(GATEWAYS[0])
+        self.wire = self.call(self.open_wire.__aenter__())
 
     def teardown(self) -> None:
         self.touched = set(self.jobs)
         if self.jobs:
             self.the_store_holds_what_the_model_says()
+        if hasattr(self, "wire"):
+            self.call(self.open_wire.__aexit__(None, None, None))
         if hasattr(self, "connection"):
             self.call(self.connection.aclose())
         self.runner.close()
@@ -140,16 +124,51 @@ class Protocol(RuleBasedStateMachine):
         shard=st.sampled_from(SHARDS),
         callback=st.sampled_from(CALLBACKS),
         late=SELDOM,
+        owner=st.sampled_from(OWNERS),
+        watcher=st.sampled_from(("", *GATEWAYS)),
         unclaimed=SELDOM,
     )
-    def accept(self, shard: int, callback: Callback | None, late: bool, unclaimed: bool) -> None:
+    def accept(
+        self, shard: int, callback: Callback | None, late: bool, owner: str, watcher: str, unclaimed: bool
+    ) -> None:
         deadline = Deadline(start_s=1.0) if late else Deadline()
-        made = spec(shard, at_ms=now_ms() - 5000, callback=callback, deadline=deadline)
-        assert self.call(self.store.accept(made)).created
-        self.jobs[made.id] = Known(made)
+        made = spec(shard, at_ms=now_ms() - 5000, callback=callback, deadline=deadline, owner=owner)
+        assert self.call(self.store.accept(made, watcher=watcher)).created
+        job = self.jobs[made.id] = Known(made)
+        job.watched = {watcher} - {""}
         self.touched.add(made.id)
         if not unclaimed:
-            self.note_claim(self.jobs[made.id], twice=False)
+            self.note_claim(job, twice=False)
+
+    @precondition(lambda self: len(self.live()) < MOST_JOBS)
+    @rule(shard=st.sampled_from(SHARDS), owner=st.sampled_from(OWNERS), really=SELDOM)
+    def accept_many(self, shard: int, owner: str, really: bool) -> None:
+        for _ in range(MANY * really):
+            self.accept(shard, None, late=False, owner=owner, watcher="", unclaimed=True)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=ANY, gateway=st.sampled_from(GATEWAYS))
+    def watch(self, which: int, gateway: str) -> None:
+        job = self.any_job(which)
+        self.call(self.events.watch([job.spec.id], gateway))
+        if not job.over:
+            job.watched.add(gateway)
+
+    @precondition(lambda self: self.jobs)
+    @rule(which=ANY, gateway=st.sampled_from(GATEWAYS))
+    def unwatch(self, which: int, gateway: str) -> None:
+        job = self.any_job(which)
+        self.call(self.events.unwatch(job.spec.id, gateway))
+        job.watched.discard(gateway)
+
+    def note_events(self, job: Known, *names: str) -> None:
+        """These have been appended, and pushed to who listens; who does not is forgotten."""
+        first = len(job.log) + 1
+        job.log += names
+        if "listening" in job.watched:
+            self.pushed += [(job.spec.id, number, name) for number, name in enumerate(names, first)]
+        if names:
+            job.watched.discard("deaf")
 
     @precondition(lambda self: self.jobs)
     @rule(which=ANY)
@@ -203,9 +222,13 @@ class Protocol(RuleBasedStateMachine):
         if verdict == "run":
             job.attempt += 1
             job.status = "running"
-            job.log += ["job.started", "stream.reset"] if job.attempt > 1 else ["job.started"]
+            self.note_events(job, *(["job.started", "stream.reset"] if job.attempt > 1 else ["job.started"]))
         assert (claim.verdict, claim.fence, claim.attempt) == (verdict, job.fence, job.attempt)
         assert claim.last_event == len(job.log)
+        if claim.next_id:
+            assert self.jobs[claim.next_id].status == "queued"
+            assert self.jobs[claim.next_id].spec.owner == job.spec.owner
+        claim = msgspec.structs.replace(claim, next_id="")
         if twice:
             assert self.call(self.store.claim(job.spec.id, mine)) == claim
         job.holder = (mine, claim)
@@ -233,7 +256,7 @@ class Protocol(RuleBasedStateMachine):
         if not job.holds(claim):
             self.refused(self.store.append(claim, deltas, last_event=last, target="fake/late"), errors.StaleFence)
             return
-        job.log += ["text.delta"] * len(texts)
+        self.note_events(job, *["text.delta"] * len(texts))
         for _ in range(1 + twice):
             assert self.call(self.store.append(claim, deltas, last_event=last)) == len(job.log)
 
@@ -252,7 +275,7 @@ class Protocol(RuleBasedStateMachine):
             return
         for _ in range(1 + twice):
             self.call(self.store.announce(claim, started, deliver_after_s=0))
-        job.deliveries.append(started.id)
+        self.note_delivery(job, started)
 
     @precondition(lambda self: self.jobs)
     @rule(which=ANY, whose=ANY, extend=st.booleans())
@@ -284,15 +307,23 @@ class Protocol(RuleBasedStateMachine):
         job.handed_back += 1
 
     @precondition(lambda self: self.jobs)
-    @rule(which=ANY, whose=ANY, status=st.sampled_from(get_args(TerminalStatus)), twice=st.booleans(), really=SELDOM)
-    def end(self, which: int, whose: int, status: TerminalStatus, twice: bool, really: bool) -> None:
+    @rule(
+        which=ANY,
+        whose=ANY,
+        status=st.sampled_from(get_args(TerminalStatus)),
+        rest=st.integers(0, 2),
+        twice=st.booleans(),
+        really=SELDOM,
+    )
+    def end(self, which: int, whose: int, status: TerminalStatus, rest: int, twice: bool, really: bool) -> None:
         job = self.any_job(which)
         claim = self.any_claim(whose, job)
         if claim is None or (claim.fence == job.fence and not job.over and not really):
             return
         over = ended(claim, status)
         delivery = callback_of(over)
-        call = self.store.end(claim.fence, over, delivery=delivery)
+        before = [event.text_delta("the rest")] * rest
+        call = self.store.end(claim.fence, over, delivery=delivery, events=before)
         if job.over:
             if claim.fence == job.fence and status == job.status:
                 assert self.call(call) == len(job.log)
@@ -304,16 +335,23 @@ class Protocol(RuleBasedStateMachine):
             return
         last = self.call(call)
         if twice:
-            assert self.call(self.store.end(claim.fence, over, delivery=delivery)) == last
-        self.note_end(job, status, last, delivery)
+            assert self.call(self.store.end(claim.fence, over, delivery=delivery, events=before)) == last
+        self.note_end(job, status, last, delivery, rest)
 
-    def note_end(self, job: Known, status: TerminalStatus, last: int, delivery: NewDelivery | None) -> None:
+    def note_end(
+        self, job: Known, status: TerminalStatus, last: int, delivery: NewDelivery | None, rest: int = 0
+    ) -> None:
         job.status, job.leased, job.holder = status, False, None
-        job.log.append(f"job.{status}")
+        self.note_events(job, *["text.delta"] * rest, f"job.{status}")
+        job.watched.clear()
         assert last == len(job.log)
         assert (delivery is not None) == (job.spec.callback is not None and f"job.{status}" in job.spec.callback.events)
         if delivery is not None:
-            job.deliveries.append(delivery.id)
+            self.note_delivery(job, delivery)
+
+    def note_delivery(self, job: Known, delivery: NewDelivery) -> None:
+        job.deliveries.append(delivery.id)
+        self.posted[delivery.id] = Posted()
 
     # Time and sweepers
 
@@ -338,27 +376,66 @@ class Protocol(RuleBasedStateMachine):
         found = self.call(self.outbox.take(limit=100, lease_s=60))
         for due in found:
             assert due.id in self.jobs[due.job_id].deliveries
-            assert self.settled.get(due.id, ("pending", 0)) == ("pending", due.tries)
+            posted = self.posted[due.id]
+            assert (posted.status, posted.attempts, posted.round) == ("pending", due.tries, due.round)
         self.taken += found
 
     @precondition(lambda self: self.taken)
-    @rule(status=st.sampled_from(("pending", "delivered", "failed")), twice=st.booleans())
-    def settle(self, status: Any, twice: bool) -> None:
+    @rule(status=st.sampled_from(get_args(DeliveryStatus)), twice=st.booleans())
+    def settle(self, status: DeliveryStatus, twice: bool) -> None:
         due = self.taken.pop(0)
         self.touched.add(due.job_id)
-        made = attempt(due.tries + 1)
+        made = attempt(due.tries + 1, duration_ms=next(self.counter))
         for _ in range(1 + twice):
             self.call(self.outbox.settle(due, made, status=status, next_s=0))
-        self.settled[due.id] = (status, due.tries + 1)
+        posted = self.posted[due.id]
+        posted.attempts += 1
+        if status == "delivered" or (posted.status == "pending" and posted.round == due.round):
+            posted.status = status
+
+    @precondition(lambda self: self.taken)
+    @rule()
+    def postpone(self) -> None:
+        due = self.taken.pop(0)
+        self.touched.add(due.job_id)
+        self.call(self.outbox.postpone([(due, 0.0)]))
+
+    @precondition(lambda self: self.posted)
+    @rule(which=ANY, own=st.booleans())
+    def replay(self, which: int, own: bool) -> None:
+        delivery_id = list(self.posted)[-1 - which % len(self.posted)]
+        job = next(job for job in self.jobs.values() if delivery_id in job.deliveries)
+        self.touched.add(job.spec.id)
+        if own:
+            found = self.call(self.dead_letters.replay(delivery_id, owner=job.spec.owner))
+            assert (found.id, found.status) == (delivery_id, "pending")
+            self.posted[delivery_id].status = "pending"
+            self.posted[delivery_id].round += 1
+        else:
+            self.refused(self.dead_letters.replay(delivery_id, owner="another"), errors.NotFound)
 
     @invariant()
     def the_store_holds_what_the_model_says(self) -> None:
         for job_id in self.touched:
             self.call(self.compare(self.jobs[job_id]))
         self.touched.clear()
+        self.call(self.compare_pushes())
+        self.call(turns_add_up(self.connection, self.jobs))
         for shard in SHARDS if self.jobs else ():
             not_over = {id_ for id_, job in self.jobs.items() if not job.over and self.shard(id_) == shard}
             assert self.call(pending(self.connection, shard)) == not_over
+
+    async def compare_pushes(self) -> None:
+        """The gateway that listens was told what it must, in order, and nothing else."""
+        await self.events.echo(GATEWAYS[0])
+        told: list[tuple[str, int, str]] = []
+        async with asyncio.timeout(10):
+            async for event in self.wire:
+                if event.name == "echo":
+                    break
+                told.append((event.job_id, event.id, event.name))
+        assert told == self.pushed
+        self.pushed.clear()
 
     @staticmethod
     def shard(job_id: str) -> int:
@@ -375,7 +452,8 @@ class Protocol(RuleBasedStateMachine):
         found = await self.outbox.of_job(job_id)
         assert [delivery.id for delivery in found] == job.deliveries
         for delivery in found:
-            assert (delivery.status, len(delivery.attempts)) == self.settled.get(delivery.id, ("pending", 0))
+            posted = self.posted[delivery.id]
+            assert (delivery.status, len(delivery.attempts)) == (posted.status, posted.attempts)
         public = msgspec.json.decode(await self.store.get(job_id))
         assert (public["status"], public["attempt"]) == (job.status, job.attempt)
 
