@@ -115,17 +115,15 @@ async def test_the_owner_cancels_and_the_other_cannot(orders: Caller, billing: C
 async def test_lists_hold_the_callers_own_jobs_only(
     orders: Caller, billing: Caller, hand: Hand, gateways: Gateways, admin: Caller
 ) -> None:
-    mine: list[str] = []
-    others: list[str] = []
-    for _ in range(3):  # in turns, so that a page of one would run into jobs of the other
-        for caller, ids in ((orders, mine), (billing, others)):
-            ids.append(caller.submit(metadata={"ticket": "shared"}))
-            failed = await hand.claim(caller.submit(metadata={"ticket": "shared", "failed": True}))
-            ids.append(failed.id)
-            await failed.end("failed", error=JobError(code="output_invalid", message="x"))
-    mine.reverse()
-    others.reverse()
-    failed_first, queued_first = mine[::2], mine[1::2]
+    queued: dict[Caller, list[str]] = {orders: [], billing: []}
+    failed: dict[Caller, list[str]] = {orders: [], billing: []}
+    for caller in (orders, billing) * 3:  # in turns, so that a page of one would run into jobs of the other
+        queued[caller].append(caller.submit(metadata={"ticket": "shared"}))
+        running = await hand.claim(caller.submit(metadata={"ticket": "shared", "failed": True}))
+        failed[caller].append(running.id)
+        await running.end("failed", error=JobError(code="output_invalid", message="x"))
+    queued_first, failed_first = (sorted(ids[orders], reverse=True) for ids in (queued, failed))
+    mine, others = (sorted((*queued[caller], *failed[caller]), reverse=True) for caller in (orders, billing))
 
     for query, expected in (
         ({}, mine),

@@ -1,6 +1,8 @@
 """API keys: made, admitted, limited, rotated, revoked, and never readable from the store."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from jobs import errors
 from jobs.model import Usage
 from jobs.store.access_keys import SCOPES, AccessKeys, Rate, TokenBudgets
-from jobs.store.connection import Connection
+from jobs.store.connection import Command, Connection
 from tests.integration.store.sample import now_ms, until
 from tests.stack import KEY_SECRET
 
@@ -167,6 +169,26 @@ async def test_exactly_as_many_as_the_rate_are_admitted_at_once(
     for limited in refused:
         assert limited.retry_after is not None
         assert 0 < limited.retry_after <= 60 / requests
+
+
+async def test_all_that_a_request_needs_is_one_exchange_with_the_store(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, exchanged = Connection(store_url, timeout=5.0), []
+    keys = AccessKeys(connection, KEY_SECRET)
+    key = await keys.create("x", rate=Rate(requests=10, seconds=1), tokens_per_day=100)
+    await keys.admit(key, spends=True)  # loads the script
+    exchange = connection._exchange
+
+    async def counted(batch: Sequence[Command]) -> list[Any]:
+        exchanged.append(batch)
+        return await exchange(batch)
+
+    monkeypatch.setattr(connection, "_exchange", counted)
+    await keys.admit(key, spends=True)
+    await connection.aclose()
+    ((command,),) = exchanged
+    assert command[0] == "EVALSHA"
 
 
 async def test_requests_are_earned_back(access_keys: AccessKeys) -> None:

@@ -224,3 +224,24 @@ async def test_a_page_of_large_jobs_ends_early(store: JobStore, listing: Listing
     assert len(page.items) == 3
     assert page.next_cursor is not None
     assert len(await walk(listing, limit=8)) == 8
+
+
+async def test_an_owners_list_holds_and_tells_nothing_of_others(store: JobStore, listing: Listing) -> None:
+    jobs = [
+        await accepted(store, shard % 3, owner=owner, metadata={"ticket": 7})
+        for shard, owner in enumerate(["mine", "others", "", "mine", "others", "mine"])
+    ]
+    mine = sorted((job.id for job in jobs if job.owner == "mine"), reverse=True)
+    filters: dict[str, Any]
+    for filters in ({}, {"metadata": {"ticket": "7"}}, {"type": "generate"}, {"status": "queued"}):
+        found, cursor = [], None
+        while True:
+            page = await listing.page(owner="mine", limit=2, cursor=cursor, **filters)
+            found += [msgspec.json.decode(item)["id"] for item in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+            assert cursor in mine
+        assert found == mine, filters
+    assert len((await listing.page(metadata={"ticket": "7"})).items) == len(jobs)
+    assert (await listing.page(owner="nobody")).items == []

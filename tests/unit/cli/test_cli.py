@@ -118,3 +118,13 @@ def test_the_commands_in_the_documentation_can_be_typed() -> None:
     assert {shlex.split(command)[1] for command in commands} == set(COMMANDS)
     for command in commands:
         assert cli.parser().parse_args(shlex.split(command)[1:]).run
+
+
+def test_the_commands_for_keys_in_the_documentation_can_be_typed() -> None:
+    text = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
+    commands = [
+        shlex.split(line) for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
+    ]
+    assert {command[2] for command in commands} == {"create", "list", "rotate", "revoke"}
+    for command in commands:
+        assert cli.parser().parse_args(command[1:]).run
