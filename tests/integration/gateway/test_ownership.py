@@ -37,8 +37,11 @@ class Caller:
     def get(self, path: str) -> Reply:
         return request(self.url + path, headers=self.headers)
 
+    def post(self, path: str, body: Any = None) -> Reply:
+        return request(self.url + path, method="POST", body=body, headers=self.headers)
+
     def cancel(self, job_id: str) -> Reply:
-        return request(f"{self.url}/v1/jobs/{job_id}/cancel", method="POST", headers=self.headers)
+        return self.post(f"/v1/jobs/{job_id}/cancel")
 
     def listed(self, **query: Any) -> list[str]:
         """Ids of the jobs on all pages of that list, which are as small as they can be."""
@@ -144,6 +147,30 @@ async def test_lists_hold_the_callers_own_jobs_only(
     assert admin.listed(**{"metadata.ticket": "shared"}) == both
     keys_off = Caller(gateways.url, "none")
     assert keys_off.listed(**{"metadata.ticket": "shared"}) == both
+
+
+async def test_deliveries_exist_for_the_jobs_owner_alone(orders: Caller, billing: Caller, admin: Caller) -> None:
+    callback = {"url": "http://127.0.0.1:9999/hook"}
+    mine, others = (caller.submit(callback=callback) for caller in (orders, billing))
+    assert [caller.cancel(job_id).status for caller, job_id in ((orders, mine), (billing, others))] == [202, 202]
+    replays = {}
+    for caller, job_id in ((orders, mine), (billing, others)):
+        (delivery,) = caller.get(f"/v1/jobs/{job_id}/deliveries").json["items"]
+        replays[caller] = f"/v1/deliveries/{delivery['id']}/replay"
+
+    nobodys = billing.post("/v1/deliveries/dlv_01M803BGRZDM8GVW9FKT2J040B/replay")
+    check_problem(nobodys, 404, "not_found")
+    assert billing.post(replays[orders]).body == nobodys.body
+    assert orders.post(replays[orders]).json["job_id"] == mine
+    assert admin.post(replays[billing]).json["job_id"] == others
+
+    def pending(caller: Caller) -> set[str]:
+        items = caller.get("/v1/deliveries?status=pending&limit=200").json["items"]
+        return {item["job_id"] for item in items}
+
+    assert [pending(orders), pending(billing)] == [{mine}, {others}]
+    assert pending(admin) >= {mine, others}
+    assert billing.post("/v1/deliveries/replay", {"status": "pending"}).json == {"replayed": 1}
 
 
 async def test_anothers_job_is_a_cursor_like_any(orders: Caller, billing: Caller) -> None:
