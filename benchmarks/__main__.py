@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from benchmarks import accept, memory, overhead, startup, streams, system, table, throughput, upstream, usage
+from benchmarks import accept, guard, memory, overhead, startup, streams, system, table, throughput, upstream, usage
 from benchmarks.bench import Bench
 from benchmarks.callers import Callers, closed_loop
 from benchmarks.children import Failed, child
@@ -28,6 +28,7 @@ TITLES = {
     "d": "(d) Streams held by one gateway",
     "e": "(e) Resident memory",
     "f": "(f) Start-up",
+    "g": "(g) Guarding a callback",
 }
 _ON_A_SYSTEM: dict[str, ModuleType] = {"a": accept, "b": overhead, "c": throughput, "d": streams, "e": memory}
 
@@ -56,6 +57,8 @@ async def run(scale: Scale, only: Sequence[str], say: Callable[[str], None]) -> 
         url = str(await vendors.read())
         if "f" in only:
             report["f"] = await _section("f", startup, startup.measure(scale, url), say)
+        if "g" in only:
+            report["g"] = await _section("g", guard, guard.measure(scale), say)
         letters = [letter for letter in _ON_A_SYSTEM if letter in only]
         if letters:
             async with system.running(url) as started, Callers(url, started.url) as callers:
