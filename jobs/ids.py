@@ -19,9 +19,14 @@ def _base32(value: int, chars: int) -> str:
 
 def new(prefix: str, shard: int, *, at_ms: int | None = None) -> str:
     """A new id such as `job_01JD8…`, of `shard`; `at_ms` is Unix time in milliseconds, now if not given."""
+    return f"{prefix}_{unprefixed(shard, at_ms=at_ms)}"
+
+
+def unprefixed(shard: int, *, at_ms: int | None = None) -> str:
+    """What follows the prefix in a new id."""
     at = int(time.time() * 1000) if at_ms is None else at_ms
     random = _base32(secrets.randbits(5 * _RANDOM_CHARS), _RANDOM_CHARS)
-    return f"{prefix}_{_base32(at, _TIME_CHARS)}{random}{_base32(shard, _SHARD_CHARS)}"
+    return f"{_base32(at, _TIME_CHARS)}{random}{_base32(shard, _SHARD_CHARS)}"
 
 
 def floor(prefix: str, at_ms: int) -> str:

@@ -85,8 +85,7 @@ class Runner:
         rest: list[Event] = []
         with self._leases.hold(claim) as held:
             try:
-                if claim.attempt == 1:
-                    await self._announce_start(claim)
+                await self._announce_start(claim)
                 async with asyncio.timeout(total_s), narrator:
                     await self._answering.run(claim.spec, narrator, progress)
                     rest = narrator.rest()
@@ -133,8 +132,9 @@ class Runner:
         job = claim.view("running")
         delivery = NewDelivery.of(job, JobEvent.STARTED, sequence=claim.last_event, at_ms=_now_ms())
         if delivery:
-            await persist(lambda: self._store.announce(claim, delivery, deliver_after_s=ATTEMPT_LEASE_S))
-            self._deliverer.start(Due.fresh(delivery, job.id, claim.last_event))
+            new = await persist(lambda: self._store.announce(claim, delivery, deliver_after_s=ATTEMPT_LEASE_S))
+            if new:
+                self._deliverer.start(Due.fresh(delivery, job.id, claim.last_event))
 
     async def _end(
         self,

@@ -54,9 +54,11 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True):
         shard = ids.shard_of(job.id, keys.JOB_PREFIX)
         timestamp = moment(at_ms)
         assert timestamp is not None  # noqa: S101 - narrows the type only
+        # Whichever attempt tells that the job has started tells the same: that event has its ids from the job.
+        same = job.id.partition("_")[2] if event is JobEvent.STARTED else ids.unprefixed(shard, at_ms=at_ms)
         return cls(
-            id=ids.new(keys.DELIVERY_PREFIX, shard, at_ms=at_ms),
-            webhook_id=ids.new(keys.MESSAGE_PREFIX, shard, at_ms=at_ms),
+            id=f"{keys.DELIVERY_PREFIX}_{same}",
+            webhook_id=f"{keys.MESSAGE_PREFIX}_{same}",
             event=event,
             destination=job.callback.destination,
             created_ms=at_ms,

@@ -293,8 +293,10 @@ class JobStore:
             raise errors.JobAlreadyEnded
         return int(reply[1])
 
-    async def announce(self, claim: Claim, delivery: NewDelivery, *, deliver_after_s: float) -> None:
+    async def announce(self, claim: Claim, delivery: NewDelivery, *, deliver_after_s: float) -> bool:
         """Puts the callback of an event that ends nothing into the outbox; `deliver_after_s` as in `end`.
+
+        False: it is there already, from an earlier attempt.
 
         Raises `errors.StaleFence` and `errors.StoreUnavailable`.
         """
@@ -308,6 +310,7 @@ class JobStore:
         )
         if reply < 0:
             raise errors.StaleFence
+        return bool(reply)
 
     async def renew(self, held: Mapping[str, int], *, extend: bool) -> dict[str, Literal["ok", "cancel", "stale"]]:
         """How the jobs that this process runs (id to fence) stand; with `extend` their leases are renewed too.

@@ -187,6 +187,21 @@ async def test_an_event_that_ends_nothing_is_called_back_too(store: JobStore, ou
     assert (body["type"], body["data"]["status"]) == ("job.started", "running")
 
 
+async def test_the_start_is_announced_once_by_whichever_attempt(
+    store: JobStore, outbox: Outbox, connection: Connection
+) -> None:
+    claim = await running(store, callback=EVERY_EVENT)
+    announced = []
+    for _ in range(3):
+        started = NewDelivery.of(claim.view("running"), JobEvent.STARTED, at_ms=now_ms(), sequence=claim.last_event)
+        assert started is not None
+        announced.append(await store.announce(claim, started, deliver_after_s=0))
+        await lapse(connection, claim.spec.id)
+        claim = await claimed(store, claim.spec.id)
+    assert announced == [True, False, False]
+    assert [found.event for found in await outbox.of_job(claim.spec.id)] == ["job.started"]
+
+
 async def test_nothing_is_announced_under_a_stale_fence(
     store: JobStore, outbox: Outbox, connection: Connection
 ) -> None:
