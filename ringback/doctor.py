@@ -112,7 +112,7 @@ def _keys(settings: Settings) -> Finding:
         return Finding(
             "warn",
             "keys",
-            "RINGBACK_KEY_SECRET is not set: only `ringback up`, which makes one, can start a gateway",
+            "RINGBACK_KEY_SECRET is not set: a secret in the store takes its place, so who writes to it can make keys",
         )
     try:
         check_secret(settings.key_secret)

@@ -1,7 +1,8 @@
 """API keys: `rb_<id>_<secret>`, what each may do, and how much.
 
 Of the secret, which has 256 random bits, only an HMAC-SHA256 under the deployment's `key_secret` is stored: neither
-reading nor writing the store makes a key.
+reading nor writing the store makes a key. Where no `key_secret` is set, one is kept in the store: reading still
+makes none.
 """
 
 import hashlib
@@ -32,6 +33,8 @@ _KEY = re.compile(f"rb_({_ID})_({_SECRET})")
 _RATE = re.compile(r"([1-9]\d{0,5})/(s|min)")
 _SECONDS = {"s": 1, "min": 60}
 _ALL = "rb:keys"
+_DEPLOYMENTS = "rb:key-secret"
+"""Where the deployment's secret is kept if the settings have none."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +89,11 @@ _record = msgspec.json.Decoder(AccessKey)
 
 
 def check_secret(secret: str) -> None:
-    """Raises `errors.ConfigurationError` for a `key_secret` that is too short."""
-    if len(secret) < _SHORTEST_SECRET:
+    """Raises `errors.ConfigurationError` for a `key_secret` that is too short; there may be none."""
+    if 0 < len(secret) < _SHORTEST_SECRET:
         raise errors.ConfigurationError(
-            f"RINGBACK_KEY_SECRET: API keys are hashed with it; set it to at least {_SHORTEST_SECRET} random"
-            " characters, the same wherever keys are made or checked (`openssl rand -hex 32` makes some)"
+            f"RINGBACK_KEY_SECRET: API keys are hashed with it; set it to at least {_SHORTEST_SECRET} random characters,"
+            " the same wherever keys are made or checked (`openssl rand -hex 32` makes some), or unset it"
         )
 
 
@@ -103,12 +106,15 @@ class AccessKeys:
     """All keys of a deployment."""
 
     def __init__(self, connection: Connection, secret: str) -> None:
-        """`secret` is the setting `key_secret`. Raises `errors.ConfigurationError` if it is too short."""
+        """`secret` is the setting `key_secret`, or empty. Raises `errors.ConfigurationError` if it is too short."""
         check_secret(secret)
         self._connection = connection
         self._secret = secret.encode()
 
-    def _digest(self, key_id: str, secret: str) -> str:
+    async def _digest(self, key_id: str, secret: str) -> str:
+        if not self._secret:
+            set_if_none = ("SET", _DEPLOYMENTS, secrets.token_hex(32), "NX")
+            self._secret = (await self._connection.calls([set_if_none, ("GET", _DEPLOYMENTS)]))[1]
         # With the id, or who can write the store could give a key of theirs the rights of another.
         return hmac.new(self._secret, f"{key_id}:{secret}".encode(), hashlib.sha256).hexdigest()
 
@@ -137,9 +143,10 @@ class AccessKeys:
             rate=rate,
             tokens_per_day=tokens_per_day,
         )
+        digest = await self._digest(key_id, secret)
         await self._connection.calls(
             [
-                ("HSET", _name(key_id), "digest", self._digest(key_id, secret), "record", msgspec.json.encode(record)),
+                ("HSET", _name(key_id), "digest", digest, "record", msgspec.json.encode(record)),
                 ("SADD", _ALL, key_id),
             ]
         )
@@ -155,7 +162,7 @@ class AccessKeys:
         match = _KEY.fullmatch(key)
         if match is None:
             raise errors.Unauthorized
-        digest, now = self._digest(match[1], match[2]), time.time()
+        digest, now = await self._digest(match[1], match[2]), time.time()
         found = await self._connection.run("admit", _name(match[1]), digest, _day(now) if spends else "")
         if found is None:
             raise errors.Unauthorized
@@ -177,7 +184,8 @@ class AccessKeys:
         """
         secret = secrets.token_hex(32)
         overlap_ms = int(overlap_s * 1000)
-        if not await self._connection.run("rotate", _name(key_id), self._digest(key_id, secret), overlap_ms):
+        digest = await self._digest(key_id, secret)
+        if not await self._connection.run("rotate", _name(key_id), digest, overlap_ms):
             raise errors.NotFound(f"There is no key with the id {key_id!r}")
         return f"rb_{key_id}_{secret}"
 

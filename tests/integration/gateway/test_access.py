@@ -231,8 +231,22 @@ async def test_what_a_job_used_is_taken_from_its_keys_tokens(ringback: Ringback,
     assert submit(url, headers=other).status == 202
 
 
-def test_a_gateway_without_a_key_secret_does_not_start(gateways: Gateways) -> None:
-    env = gateways.env | {"RINGBACK_API_KEYS": "required", "RINGBACK_KEY_SECRET": "", "RINGBACK_PORT": "0"}
+async def test_a_gateway_without_a_key_secret_has_one_in_its_store(
+    ringback: Ringback, new_hand: Callable[..., Hand]
+) -> None:
+    url = ringback.gateway(RINGBACK_API_KEYS="required", RINGBACK_KEY_SECRET="")
+    keys = AccessKeys(new_hand(ringback).connection, "")
+    key = await keys.create("orders")
+    assert submit(url).status == 401
+    assert submit(url, headers=bearer(key)).status == 202
+    assert (
+        submit(url, headers=bearer(await AccessKeys(new_hand(ringback).connection, KEY_SECRET).create("x"))).status
+        == 401
+    )
+
+
+def test_a_gateway_with_a_short_key_secret_does_not_start(gateways: Gateways) -> None:
+    env = gateways.env | {"RINGBACK_API_KEYS": "required", "RINGBACK_KEY_SECRET": "short", "RINGBACK_PORT": "0"}
     argv = [sys.executable, "-m", "ringback", "gateway"]
     done = subprocess.run(argv, check=False, env=env, capture_output=True, timeout=60)
     assert done.returncode == os.EX_CONFIG

@@ -98,8 +98,15 @@ async def test_the_store_alone_makes_no_key(access_keys: AccessKeys, connection:
         await access_keys.admit(f"rb_{id_of(others)}_{mine.split('_')[2]}")
 
 
-@pytest.mark.parametrize("secret", ["", "x" * 31])
-async def test_without_a_secret_of_the_deployment_there_are_no_keys(connection: Connection, secret: str) -> None:
+async def test_without_a_secret_in_the_settings_all_processes_share_one_in_the_store(connection: Connection) -> None:
+    key = await AccessKeys(connection, "").create("mine")
+    assert (await AccessKeys(connection, "").admit(key)).name == "mine"
+    with pytest.raises(errors.Unauthorized):
+        await AccessKeys(connection, KEY_SECRET).admit(key)
+
+
+@pytest.mark.parametrize("secret", ["x", "x" * 31])
+async def test_a_secret_that_is_too_short_is_none(connection: Connection, secret: str) -> None:
     with pytest.raises(errors.ConfigurationError, match=r"RINGBACK_KEY_SECRET: .* at least 32 random characters"):
         AccessKeys(connection, secret)
 

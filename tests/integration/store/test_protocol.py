@@ -44,9 +44,10 @@ MANY = 6
 GATEWAYS = ("listening", "deaf")
 """Which may watch; nothing reads what is pushed to the second one."""
 CALLBACKS = (
-    None,
-    Callback(url="https://x.example/"),
+    Callback(url="https://x.example/", events=tuple(JobEvent)),
     Callback(url="https://x.example/", events=(JobEvent.STARTED, JobEvent.SUCCEEDED, JobEvent.FAILED)),
+    Callback(url="https://x.example/"),
+    None,
 )
 
 
@@ -147,12 +148,13 @@ class Protocol(RuleBasedStateMachine):
             self.accept(shard, None, late=False, owner=owner, watcher="", unclaimed=True)
 
     @precondition(lambda self: self.jobs)
-    @rule(which=ANY, gateway=st.sampled_from(GATEWAYS))
-    def watch(self, which: int, gateway: str) -> None:
+    @rule(which=ANY, gateways=st.permutations(GATEWAYS), both=st.booleans())
+    def watch(self, which: int, gateways: list[str], both: bool) -> None:
         job = self.any_job(which)
-        self.call(self.events.watch([job.spec.id], gateway))
-        if not job.over:
-            job.watched.add(gateway)
+        for gateway in gateways[: 1 + both]:
+            self.call(self.events.watch([job.spec.id], gateway))
+            if not job.over:
+                job.watched.add(gateway)
 
     @precondition(lambda self: self.jobs)
     @rule(which=ANY, gateway=st.sampled_from(GATEWAYS))
@@ -313,7 +315,7 @@ class Protocol(RuleBasedStateMachine):
         status=st.sampled_from(get_args(TerminalStatus)),
         rest=st.integers(0, 2),
         twice=st.booleans(),
-        really=SELDOM,
+        really=st.booleans(),
     )
     def end(self, which: int, whose: int, status: TerminalStatus, rest: int, twice: bool, really: bool) -> None:
         job = self.any_job(which)
@@ -403,7 +405,9 @@ class Protocol(RuleBasedStateMachine):
     @precondition(lambda self: self.posted)
     @rule(which=ANY, own=st.booleans())
     def replay(self, which: int, own: bool) -> None:
-        delivery_id = list(self.posted)[-1 - which % len(self.posted)]
+        self.take()
+        candidates = [due.id for due in self.taken[:1]] or list(self.posted)  # one that is under way, if there is one
+        delivery_id = candidates[-1 - which % len(candidates)]
         job = next(job for job in self.jobs.values() if delivery_id in job.deliveries)
         self.touched.add(job.spec.id)
         if own:
@@ -411,6 +415,8 @@ class Protocol(RuleBasedStateMachine):
             assert (found.id, found.status) == (delivery_id, "pending")
             self.posted[delivery_id].status = "pending"
             self.posted[delivery_id].round += 1
+            if self.taken:
+                self.settle("failed", twice=False)  # of the round before
         else:
             self.refused(self.dead_letters.replay(delivery_id, owner="another"), errors.NotFound)
 

@@ -147,10 +147,11 @@ def test_wrong_usage_exits_with_2(argv: tuple[str, ...], capsys: pytest.CaptureF
     assert "usage: ringback keys" in capsys.readouterr().err
 
 
-def test_without_the_deployments_secret_no_key_is_made(
+def test_with_a_short_secret_no_key_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RINGBACK_REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("RINGBACK_KEY_SECRET", "short")
     assert cli.main(["keys", "create", "x"]) == 1
     assert "RINGBACK_KEY_SECRET: API keys are hashed with it; set it to at least 32" in capsys.readouterr().err
     assert not (tmp_path / ".ringback").exists()
