@@ -92,7 +92,7 @@ def check_secret(secret: str) -> None:
     """Raises `errors.ConfigurationError` for a `key_secret` that is too short; there may be none."""
     if 0 < len(secret) < _SHORTEST_SECRET:
         raise errors.ConfigurationError(
-            f"RINGBACK_KEY_SECRET: API keys are hashed with it; set it to at least {_SHORTEST_SECRET} random characters,"
+            f"RINGBACK_KEY_SECRET: API keys are hashed with it; set it to {_SHORTEST_SECRET} random characters or more,"
             " the same wherever keys are made or checked (`openssl rand -hex 32` makes some), or unset it"
         )
 
