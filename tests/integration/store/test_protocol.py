@@ -365,6 +365,7 @@ class Protocol(RuleBasedStateMachine):
             self.call(lapse(self.connection, job.spec.id))
             job.leased = False
 
+    @precondition(lambda self: self.jobs)
     @rule()
     def sweep(self) -> None:
         for job_id, priority in self.call(self.store.overdue()):
@@ -373,6 +374,7 @@ class Protocol(RuleBasedStateMachine):
             assert priority == "normal"
         assert self.call(self.store.overdue()) == []
 
+    @precondition(lambda self: self.jobs)
     @rule()
     def take(self) -> None:
         found = self.call(self.outbox.take(limit=100, lease_s=60))
