@@ -66,7 +66,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """While a secret rotates, callbacks carry the signature of this one too."""
     signing_key: str = ""
     """`whsk_…` and base64 of an Ed25519 key's 32 bytes: callbacks also carry its `v1a` signature."""
-    concurrency: int = 64
+    concurrency: int = 16
     """Deliveries under way to it at once, per worker process."""
     per_second: float = 0.0
     """Deliveries begun in a second, per worker process; 0: as many as come. Slack channels never get more than one."""
