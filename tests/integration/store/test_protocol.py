@@ -276,8 +276,11 @@ class Protocol(RuleBasedStateMachine):
             self.refused(self.store.announce(claim, started, deliver_after_s=0), errors.StaleFence)
             return
         for _ in range(1 + twice):
-            self.call(self.store.announce(claim, started, deliver_after_s=0))
-        self.note_delivery(job, started)
+            # Every attempt at the job announces the same.
+            new = started.id not in job.deliveries
+            assert self.call(self.store.announce(claim, started, deliver_after_s=0)) == new
+            if new:
+                self.note_delivery(job, started)
 
     @precondition(lambda self: self.jobs)
     @rule(which=ANY, whose=ANY, extend=st.booleans())
