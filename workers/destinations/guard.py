@@ -43,8 +43,8 @@ def guarded_session(policy: AddressPolicy, *, total_s: float) -> aiohttp.ClientS
 
     A request, its answer's body included, takes at most `total_s` seconds. Redirects are never followed, proxies
     and credentials of the environment never used, cookies never kept, bodies never unpacked. Who uses it asks
-    `policy.objection` about the URL as it was given first, and limits how much of a body is read. What may not be dialed raises `AddressRefused`, as it is or as the `os_error` of a
-    `aiohttp.ClientConnectorError`.
+    `policy.objection` about the URL as it was given first, and limits how much of a body is read. What may not be
+    dialed raises `AddressRefused`, as it is or as the `os_error` of a `aiohttp.ClientConnectorError`.
     """
     redirects = aiohttp.TraceConfig()
     redirects.on_request_redirect.append(_refuse_redirect)
