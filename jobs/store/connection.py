@@ -117,6 +117,11 @@ class _Pipe:
         self.open = False
         self._reader.cancel()
 
+    async def aclose(self) -> None:
+        """Gives it up, and returns once it is closed."""
+        self.close()
+        await asyncio.gather(self._reader, return_exceptions=True)
+
 
 @contextmanager
 def _failures_told() -> Iterator[None]:
@@ -230,7 +235,7 @@ class Connection:
     async def aclose(self) -> None:
         """Closes all connections."""
         if self._pipe is not None:
-            self._pipe.close()
+            await self._pipe.aclose()
         await self.redis.aclose()
         await self.push_redis.aclose()
 
