@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import socket
+import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -633,3 +634,24 @@ async def test_a_kind_without_a_sender_is_tried_again(make: Make) -> None:
     await sender.deliverer.deliver(Due.fresh(callback, job.id, last))
     (found,) = await sender.outbox.of_job(job.id)
     assert (found.status, found.attempts[0].error) == ("pending", "this worker has no database destinations")
+
+
+async def test_a_receiver_that_resets_at_once_is_tried_again_and_not_taken_for_a_forbidden_one(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset_all() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+        threading.Thread(target=reset_all, daemon=True).start()
+        sender = make()
+        for _ in range(4):  # the fifth would open the breaker
+            found = await sender.send(f"http://127.0.0.1:{listener.getsockname()[1]}/hook")
+            assert (found.status, found.attempts[0].status_code) == ("pending", None)
+            assert "refused" not in str(found.attempts[0].error)
+        listener.shutdown(socket.SHUT_RDWR)
