@@ -19,6 +19,8 @@ _DURABLE = (
     "--appendfsync everysec",
     # A tail cut by a crash of the machine must not keep the store from starting; it is what everysec allows to lose.
     "--aof-load-truncated yes",
+    # Writing the log anew takes a core for seconds, which streams would feel: not before it has this size.
+    "--auto-aof-rewrite-min-size 256mb",
     # Ours are records, not a cache: refuse writes rather than drop a job.
     "--maxmemory-policy noeviction",
     # The log alone is the truth; snapshots would only cost memory and time.
