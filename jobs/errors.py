@@ -3,7 +3,7 @@
 A class's docstring is its default message, written for the caller who has to act on it.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import msgspec
 
@@ -37,6 +37,11 @@ class RingbackError(Exception):
         self.retry_after = retry_after
         super().__init__(self.detail)
 
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> Self:
+        """The error for one part of the request; `pointer` as in `FieldError`."""
+        return cls(detail, errors=(FieldError(pointer=pointer, detail=detail),))
+
 
 class ConfigurationError(RingbackError):
     """The configuration cannot be used."""
@@ -49,11 +54,6 @@ class InvalidRequest(RingbackError):
 
     code = "validation_error"
     status = 422
-
-    @classmethod
-    def at(cls, pointer: str, detail: str) -> "InvalidRequest":
-        """The error for one field; `pointer` as in `FieldError`."""
-        return cls(detail, errors=(FieldError(pointer=pointer, detail=detail),))
 
 
 class InvalidJson(InvalidRequest):
@@ -118,11 +118,6 @@ class Forbidden(RingbackError):
 
     code = "forbidden"
     status = 403
-
-    @classmethod
-    def at(cls, pointer: str, detail: str) -> "Forbidden":
-        """The error for one part of the request; `pointer` as in `FieldError`."""
-        return cls(detail, errors=(FieldError(pointer=pointer, detail=detail),))
 
 
 class RateLimited(RingbackError):

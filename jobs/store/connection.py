@@ -6,10 +6,10 @@ import functools
 import hashlib
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import hiredis
 import msgspec
@@ -20,11 +20,7 @@ from redis.backoff import NoBackoff
 
 from jobs import errors
 
-T = TypeVar("T")
-
 _SCRIPTS = Path(__file__).parent / "scripts"
-AT_ONCE = 32
-"""Plain commands under way at the same time, each on a connection of its own; more wait their turn."""
 _UNABLE = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.ClusterDownError)
 """Replies that mean that the server is there but cannot do its work now;"""
 _UNABLE_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "WAITAOF cannot")
@@ -142,7 +138,6 @@ class Connection:
     def __init__(self, url: str, *, timeout: float) -> None:
         """`timeout`: seconds that any one call may take, connecting and one reconnect included."""
         self.timeout = timeout
-        self._plain = asyncio.Semaphore(AT_ONCE)
         options: dict[str, Any] = {
             "socket_connect_timeout": timeout,
             # No limit of its own: calls have one. redis-py's uses asyncio.wait_for, which on Python 3.11 swallows a
@@ -150,14 +145,12 @@ class Connection:
             "socket_timeout": None,
             # One fresh try over a new connection: the server may have restarted since the last call.
             "retry": Retry(NoBackoff(), 1),
-            # The pool refuses beyond its own limit, which would be 100: it must never come to that.
-            "max_connections": 2 * AT_ONCE,
         }
         if not url.startswith("unix:"):
             options["socket_keepalive"] = True
         # Any: redis-py's types cannot tell that replies are bytes here.
         self.redis: Any = Redis.from_url(url, **options)
-        """For plain commands, in `do`; what is called often goes through `call` and `run`."""
+        """Where the pipe's connection comes from."""
         self.push_redis: Any = Redis.from_url(url, protocol=2, **options)
         """For connections that are only listened to: protocol 3 formats a log line for every push it reads."""
         self._pipe: _Pipe | None = None
@@ -224,13 +217,8 @@ class Connection:
     async def bounded(self) -> AsyncIterator[None]:
         """Bounds what runs inside it in time and tells the store's failures as `errors.StoreUnavailable`."""
         with _failures_told():
-            async with asyncio.timeout(self.timeout), self._plain:
+            async with asyncio.timeout(self.timeout):
                 yield
-
-    async def do(self, command: Awaitable[T]) -> T:
-        """Awaits one plain command of `redis`. Raises `errors.StoreUnavailable`."""
-        async with self.bounded():
-            return await command
 
     async def aclose(self) -> None:
         """Closes all connections."""

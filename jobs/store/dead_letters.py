@@ -48,10 +48,20 @@ class DeadLetters:
         hold fewer items than `limit` and still have a `next_cursor`.
         Raises `errors.InvalidRequest` for a cursor that is not one, `errors.StoreUnavailable`.
         """
-        position = "" if cursor is None else _checked(cursor)
+        position = cursor or ""
+        if cursor is not None:
+            listing.check_cursor(cursor, keys.DELIVERY_PREFIX)
+        since = "" if since_ms is None else ids.floor(keys.DELIVERY_PREFIX, since_ms)
         items: list[Delivery] = []
         for _ in range(_CHUNKS):
-            found_ids = await self._newest(_index(status, owner), position, since_ms)
+            found_ids = await listing.newest(
+                self._connection,
+                self._settings.shards,
+                _index(status, owner),
+                before=position,
+                since=since,
+                limit=_CHUNK,
+            )
             for id_, found in zip(found_ids, await read(self._connection, found_ids), strict=True):
                 position = id_
                 if found is not None and found.status == status and _goes_to(found, destination):
@@ -61,15 +71,6 @@ class DeadLetters:
             if len(found_ids) < _CHUNK:
                 return DeliveryPage(items=items, next_cursor=None)
         return DeliveryPage(items=items, next_cursor=position)
-
-    async def _newest(self, index: str, before: str, since_ms: int | None) -> list[str]:
-        upper = f"({before}" if before else "+"
-        lower = "-" if since_ms is None else f"[{ids.floor(keys.DELIVERY_PREFIX, since_ms)}"
-        per_shard = await self._connection.calls(
-            ("ZREVRANGEBYLEX", keys.index(shard, index), upper, lower, "LIMIT", 0, _CHUNK)
-            for shard in range(self._settings.shards)
-        )
-        return sorted((id_.decode() for found in per_shard for id_ in found), reverse=True)[:_CHUNK]
 
     async def replay(self, delivery_id: str, *, owner: str | None = None) -> Delivery:
         """Starts a new round of attempts at a delivery, due now; it keeps its `webhook_id`, sequence, body and log.
@@ -122,11 +123,3 @@ def _goes_to(found: Delivery, destination: str | None) -> bool:
     return (
         destination is None or found.destination == destination or destinations.covers(destination, found.destination)
     )
-
-
-def _checked(cursor: str) -> str:
-    try:
-        ids.shard_of(cursor, keys.DELIVERY_PREFIX)
-    except errors.NotFound:
-        raise errors.InvalidRequest.at("query:cursor", "must be the next_cursor of an earlier page") from None
-    return cursor

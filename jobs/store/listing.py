@@ -79,13 +79,13 @@ class Listing:
         index, told = _narrowest_index(wanted, metadata or {}, owner)
         position = cursor or ""
         if cursor is not None:
-            _check_cursor(cursor)
+            check_cursor(cursor, keys.JOB_PREFIX)
         items: list[msgspec.Raw] = []
         size = 0
         # What one index tells needs no more looking.
         chunk = min(limit, _CHUNK) if len(wanted) + len(metadata or {}) <= told else _CHUNK
         for _ in range(_CHUNKS):
-            job_ids = await self._newest(index, position, limit=chunk)
+            job_ids = await newest(self._connection, self._shards, index, before=position, limit=chunk)
             found_jobs = await read(self._connection, job_ids, owner=owner) if job_ids else []
             for job_id, found in zip(job_ids, found_jobs, strict=True):
                 position = job_id
@@ -98,12 +98,19 @@ class Listing:
                 return Page(items=items, next_cursor=None)
         return Page(items=items, next_cursor=position)
 
-    async def _newest(self, index: str, before: str, *, limit: int) -> list[str]:
-        upper = f"({before}" if before else "+"
-        per_shard = await self._connection.calls(
-            ("ZREVRANGEBYLEX", keys.index(shard, index), upper, "-", "LIMIT", 0, limit) for shard in range(self._shards)
-        )
-        return sorted((job_id.decode() for found in per_shard for job_id in found), reverse=True)[:limit]
+
+async def newest(
+    connection: Connection, shards: int, index: str, *, before: str = "", since: str = "", limit: int
+) -> list[str]:
+    """The newest ids in that index of all shards, newest first: those before one id, and from another one on.
+
+    Raises `errors.StoreUnavailable`.
+    """
+    upper, lower = f"({before}" if before else "+", f"[{since}" if since else "-"
+    per_shard = await connection.calls(
+        ("ZREVRANGEBYLEX", keys.index(shard, index), upper, lower, "LIMIT", 0, limit) for shard in range(shards)
+    )
+    return sorted((id_.decode() for found in per_shard for id_ in found), reverse=True)[:limit]
 
 
 async def read(connection: Connection, job_ids: Sequence[str], *, owner: str | None = None) -> list[bytes | None]:
@@ -181,8 +188,9 @@ def _narrowest_index(wanted: Mapping[str, str], metadata: Mapping[str, str], own
     return "all", 0
 
 
-def _check_cursor(cursor: str) -> None:
+def check_cursor(cursor: str, prefix: str) -> None:
+    """Raises `errors.InvalidRequest` for what is no id of that prefix."""
     try:
-        ids.shard_of(cursor, keys.JOB_PREFIX)
+        ids.shard_of(cursor, prefix)
     except errors.NotFound:
         raise errors.InvalidRequest.at("query:cursor", "must be the next_cursor of an earlier page") from None

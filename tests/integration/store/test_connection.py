@@ -111,12 +111,12 @@ async def test_answers_that_come_late_are_not_taken_for_other_calls_answers(
     async with connected(own_store, timeout=1.0) as connection:
         await connection.redis.mset({f"k{n}": n for n in range(50)})
         own_store.store.send(signal.SIGSTOP)
-        late = [connection.do(connection.redis.get(f"k{n}")) for n in range(50)]
+        late = [connection.call("GET", f"k{n}") for n in range(50)]
         outcomes = await asyncio.gather(*late, return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {errors.StoreUnavailable}
         own_store.store.send(signal.SIGCONT)
         connection.timeout = 5.0
-        found = await asyncio.gather(*(connection.redis.get(f"k{n}") for n in range(50)))
+        found = await asyncio.gather(*(connection.call("GET", f"k{n}") for n in range(50)))
         assert found == [str(n).encode() for n in range(50)]
 
 
