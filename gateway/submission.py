@@ -1,5 +1,6 @@
 """From the bytes of a request to a job that can be accepted, or to an error that names the field and the fix."""
 
+import random
 import re
 import time
 from typing import Any, get_args
@@ -9,8 +10,9 @@ import msgspec
 from jobs import errors
 from jobs.addresses import AddressPolicy
 from jobs.job import METADATA_LIMIT, JobEvent, JobRequest, JobSpec, Priority, SlackCallback
-from jobs.model import KNOWN_MODELS, split_model
-from jobs.settings import PROVIDERS, SWITCHED_ON_BY, Settings
+from jobs.model import KNOWN_MODELS, PROVIDERS, split_model
+from jobs.routes import Route
+from jobs.settings import SWITCHED_ON_BY, Settings
 from prompts.registry import JobType, Registry
 
 _request = msgspec.json.Decoder(JobRequest)
@@ -60,6 +62,7 @@ class Submission:
         _check_nesting(given, "#/input")
         metadata = _metadata(request.metadata)
         self._check_callback(request)
+        route = self._route(request, job_type)
         return JobSpec(
             id=job_id,
             type=request.type,
@@ -67,7 +70,8 @@ class Submission:
             prompt=job_type.ref,
             input=msgspec.Raw(_compact(request.input)),
             metadata=metadata,
-            targets=self._targets(request, job_type),
+            targets=route.targets,
+            hedge=route.hedge,
             callback=request.callback,
             deadline=request.deadline,
             priority=request.priority,
@@ -104,22 +108,33 @@ class Submission:
             choice = f"known: {', '.join(known)}" if known else "there is none here"
             raise errors.UnknownDestination.at(pointer, f"{name!r} is no destination with {kind}; {choice}")
 
-    def _targets(self, request: JobRequest, job_type: JobType) -> tuple[str, ...]:
+    def _route(self, request: JobRequest, job_type: JobType) -> Route:
+        """The targets to ask, in their order for this job."""
         first = request.model or job_type.model or self._settings.default_model
-        targets = self._resolve(first, "#/model")
+        route = self._resolve(first, "#/model")
+        targets = _drawn(route)
         for position, name in enumerate(request.fallbacks):
-            targets += self._resolve(name, f"#/fallbacks/{position}")
-        return targets
+            targets += _drawn(self._resolve(name, f"#/fallbacks/{position}"))
+        # Once each: a fallback that repeats a target would only hammer it.
+        return Route(targets=tuple(dict.fromkeys(targets)), hedge=route.hedge)
 
-    def _resolve(self, name: str, pointer: str) -> tuple[str, ...]:
+    def _resolve(self, name: str, pointer: str) -> Route:
+        """What `name` leads to, without the targets whose provider is off here."""
+        name = self._settings.aliases.get(name, name)
         if name in self._settings.routes:
-            usable = tuple(t for t in self._settings.routes[name] if split_model(t)[0] in self._settings.providers)
+            route = Route.of(self._settings.routes[name])
+            usable = [n for n, t in enumerate(route.targets) if split_model(t)[0] in self._settings.providers]
             if usable:
-                return usable
+                return Route(
+                    targets=tuple(route.targets[n] for n in usable),
+                    weights=tuple(route.weights[n] for n in usable) if route.weights else (),
+                    hedge=route.hedge,
+                )
             raise errors.ProviderDisabled.at(pointer, f"no provider of route {name!r} is configured")
         provider, model = split_model(name)
         if provider not in PROVIDERS or not model:
-            known = ", ".join((*self._settings.routes, *(f"{p}/…" for p in self._settings.providers)))
+            names = (*self._settings.routes, *self._settings.aliases)
+            known = ", ".join((*names, *(f"{p}/…" for p in self._settings.providers)))
             raise errors.UnknownModel.at(
                 pointer, f"{name[:80]!r} is neither a route nor `provider/model`; known: {known}"
             )
@@ -131,7 +146,16 @@ class Submission:
         if known_models and model not in known_models:
             choice = ", ".join(f"{provider}/{m}" for m in known_models)
             raise errors.UnknownModel.at(pointer, f"{name[:80]!r} does not exist; known: {choice}")
-        return (name,)
+        return Route(targets=(name,))
+
+
+def _drawn(route: Route) -> tuple[str, ...]:
+    """The route's targets in the order for one job: as they are, or drawn by weight, the heavier the sooner."""
+    if not route.weights:
+        return route.targets
+    # Efraimidis and Spirakis: sorted by u^(1/w), a target comes first with the probability of its share of the weight.
+    drawn = {t: random.random() ** (1 / w) for t, w in zip(route.targets, route.weights, strict=True)}  # noqa: S311
+    return tuple(sorted(drawn, key=drawn.__getitem__, reverse=True))
 
 
 def _compact(raw: msgspec.Raw) -> bytes:

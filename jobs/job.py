@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, assert_never
 import msgspec
 
 from jobs import errors
-from jobs.model import Usage, split_model
+from jobs.model import Cost, ModelCall, Usage, split_model
 
 Priority = Literal["high", "normal", "low"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
@@ -161,7 +161,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     output: Any
     error: JobError | None
     usage: Usage
-    cost: None
+    """Of all calls together, failed ones included."""
+    cost: Cost | None
+    """`None`: no price is known."""
+    calls: tuple[ModelCall, ...]
+    """Every call to a model, in the order in which they were made."""
     metadata: msgspec.Raw
     session_id: str | None
     callback: Callback | None
@@ -184,6 +188,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     deadline: Deadline = Deadline()
     priority: Priority = "normal"
     session_id: str | None = None
+    hedge: bool = False
+    """Whether a second target is asked when the first one is silent for unusually long."""
     owner: str = ""
     """Id of the API key that submitted it; empty where keys are off."""
 
@@ -204,6 +210,8 @@ def view(
     output: Any = None,
     error: JobError | None = None,
     usage: Usage | None = None,
+    cost: Cost | None = None,
+    calls: tuple[ModelCall, ...] = (),
     prompt: PromptRef | None = None,
 ) -> Job:
     """The Job that `spec` is in the given state.
@@ -228,7 +236,8 @@ def view(
         output=output,
         error=error,
         usage=usage or Usage(),
-        cost=None,
+        cost=cost,
+        calls=calls,
         metadata=spec.metadata,
         session_id=spec.session_id,
         callback=spec.callback,

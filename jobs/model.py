@@ -1,6 +1,10 @@
-"""What is asked of a model and what that consumed: target names, settings, usage."""
+"""What is asked of a model and what that consumed: target names, settings, usage, cost."""
+
+from typing import Literal
 
 import msgspec
+
+PROVIDERS = ("bedrock", "gemini", "anthropic", "openai", "offline", "fake")
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +33,36 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
             cached_tokens=self.cached_tokens + other.cached_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
+
+
+Outcome = Literal["answered", "failed", "cancelled", "superseded"]
+"""Of a call: its answer was taken; it failed; its job was cancelled or ran out of time; another call was faster."""
+
+
+class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
+    """One call to a model, whatever became of it."""
+
+    model: str
+    """`provider/model` that was asked."""
+    outcome: Outcome
+    error: str | None = None
+    """The error's code, if it failed."""
+    usage: Usage = Usage()
+    estimated: bool = False
+    """The usage is our estimate: the provider did not tell, for the call was broken off."""
+    cost_usd: float | None = None
+    """`None`: nobody knows the price."""
+    first_token_s: float | None = None
+    """From the call to its first token, in seconds; `None`: none came."""
+    duration_s: float = 0.0
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What all calls of a job cost."""
+
+    usd: float
+    complete: bool = True
+    """False: the price of some call is not known, and it is not in the sum."""
 
 
 def split_model(target: str) -> tuple[str, str]:

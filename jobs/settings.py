@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from jobs import errors, signing
-
-PROVIDERS = ("bedrock", "gemini", "anthropic", "openai", "offline", "fake")
+from jobs.model import PROVIDERS
+from jobs.routes import Listed, Target, check
 
 SWITCHED_ON_BY: dict[str, tuple[str, ...]] = {
     "bedrock": (
@@ -101,8 +101,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """CIDRs or host names that callbacks may reach although they are private."""
     providers: tuple[str, ...] = ()
     """Which providers are on; empty: those whose credentials are in the environment, and `offline`."""
-    routes: dict[str, tuple[str, ...]] = {}
-    """Names for ordered lists of `provider/model`; only in ringback.toml."""
+    routes: dict[str, Listed] = {}
+    """Names for lists of `provider/model`; only in ringback.toml."""
+    aliases: dict[str, str] = {}
+    """Other names for routes and `provider/model`, such as those that clients have built in; only in ringback.toml."""
+    targets: dict[str, Target] = {}
+    """Limits, abilities and prices of single `provider/model`; only in ringback.toml."""
     destinations: dict[str, Destination] = {}
     """Where callbacks go besides the URLs that callers name, and what holds for such URLs; only in ringback.toml."""
     timeouts: Timeouts = Timeouts()
@@ -165,7 +169,7 @@ def _is_network(entry: str) -> bool:
     return True
 
 
-_IN_FILE_ONLY = frozenset({"routes", "destinations", "timeouts"})
+_IN_FILE_ONLY = frozenset({"routes", "aliases", "targets", "destinations", "timeouts"})
 _LISTS = frozenset({"allowed_hosts", "callback_allow", "providers"})
 _POSITIVE = (
     *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),
@@ -256,14 +260,7 @@ def _check(settings: Settings) -> None:
     for provider in settings.providers:
         if provider not in PROVIDERS:
             raise errors.ConfigurationError(f"RINGBACK_PROVIDERS: {provider!r} is not one of {', '.join(PROVIDERS)}")
-    for name, targets in settings.routes.items():
-        if "/" in name or not targets:
-            raise errors.ConfigurationError(
-                f"routes.{name}: a route is a name without slash for a list of at least one provider/model"
-            )
-        for target in targets:
-            if target.partition("/")[0] not in PROVIDERS or not target.partition("/")[2]:
-                raise errors.ConfigurationError(f"routes.{name}: {target!r} is not `provider/model`")
+    check(settings.routes, settings.aliases, settings.targets)
     for entry in settings.callback_allow:
         if not _is_network(entry) and ("/" in entry or ":" in entry):
             raise errors.ConfigurationError(

@@ -64,6 +64,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     system: str | None = None
     settings: ModelSettings = ModelSettings()
     tools: tuple[Tool, ...] = ()
+    tool_choice: Literal["auto", "none", "required"] = "auto"
+    """Whether the model may, must not, or must call one of `tools`."""
     output_schema: dict[str, Any] | None = None
     """JSON Schema that the answer should fit. A hint for providers with a JSON mode: the prompt also says so, and
     the caller checks."""
@@ -80,6 +82,12 @@ class Delta(msgspec.Struct, frozen=True):
     """More text of the answer; never empty."""
 
     text: str
+
+
+class Metered(msgspec.Struct, frozen=True):
+    """What the vendor says that the call has used so far, for when it is broken off; an `Answer` has the last word."""
+
+    usage: Usage
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +108,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     tools: bool
     json_schema: bool
     """Has a mechanism of its own that makes answers fit `output_schema`."""
+    system: bool = True
+    """Takes a system part."""
+    prefill: bool = True
+    """Goes on with an answer that the request begins: its last message may be the assistant's."""
+    context_tokens: int | None = None
+    """How long input and answer may be together; `None`: not known."""
 
 
 class AIService(Protocol):
@@ -120,8 +134,10 @@ class AIService(Protocol):
         """
         ...
 
-    def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+    def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """The answer as it comes: any number of `Delta`, then exactly one `Answer` with their whole text.
+
+        `Metered` may come anywhere in between, from vendors that tell early; each replaces the one before.
 
         Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator closes the
         connection too. A stream that ends without the vendor's own end mark raises `errors.StreamInterrupted`.

@@ -13,6 +13,7 @@ import msgspec
 
 from jobs import errors, logs, signing
 from jobs.model import ModelSettings, split_model
+from jobs.routes import Route
 from jobs.settings import Settings
 from jobs.store.access_keys import check_secret
 from jobs.store.connection import Connection
@@ -221,9 +222,11 @@ async def _providers(settings: Settings, models: Sequence[str], limit_s: float) 
     """Asks every model that is named anywhere, all at once, and tells them in order."""
     from providers.registry import Services
 
-    routed = [target for targets in settings.routes.values() for target in targets]
+    routed = [target for route in settings.routes.values() for target in Route.of(route).targets]
     free = [model for provider, model in _NEEDS_NO_KEY.items() if provider in settings.providers]
-    targets = dict.fromkeys([*free, *models, settings.default_model, *routed])
+    routed += settings.aliases.values()
+    default = settings.aliases.get(settings.default_model, settings.default_model)
+    targets = dict.fromkeys([*free, *models, default, *routed])
     named = [target for target in targets if target not in settings.routes]
     services = Services(settings)
     asking = [asyncio.create_task(_ask(services, target, limit_s)) for target in named]

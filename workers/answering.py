@@ -1,5 +1,6 @@
 """Runs a prompt's job: renders it, streams the model's answer into the log, checks the output, repairs it once."""
 
+import math
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
@@ -9,13 +10,12 @@ import structlog
 
 from jobs import errors
 from jobs.job import Deadline, JobSpec, PromptRef
-from jobs.model import Usage, split_model
+from jobs.model import ModelCall, Usage, split_model
 from jobs.settings import Timeouts
 from prompts.registry import JobType, Registry, Rendered, ReplyInvalid
 from providers import errors as provider_errors
-from providers import targets
+from providers.routing.router import Asked, Limits, Question, Restart, Router
 from providers.service import Answer, Ask, Delta, Message, Text
-from providers.targets import Asked, Limits, Restart, Services
 from workers.narrator import Narrator
 
 _log = structlog.get_logger(__name__)
@@ -30,19 +30,29 @@ class OutputTruncated(errors.JobFailure):
 class Progress(msgspec.Struct, kw_only=True):
     """What a run has come to so far; read by whoever ends the job, however it ends."""
 
-    usage: Usage = Usage()
+    holder: str = ""
+    """Unique to the attempt."""
+    deadline: float = math.inf
+    """When the attempt must be over, on the event loop's clock."""
+    calls: list[ModelCall] = []
+    """Every call to a model so far."""
     output: Any = None
     prompt: PromptRef | None = None
     """The prompt that was rendered; `None` before that."""
+
+    @property
+    def usage(self) -> Usage:
+        """Of all calls together."""
+        return sum((call.usage for call in self.calls), Usage())
 
 
 class Answering:
     """Runs jobs whose type is a prompt file."""
 
-    def __init__(self, prompts: Registry, services: Services, timeouts: Timeouts) -> None:
+    def __init__(self, prompts: Registry, router: Router, timeouts: Timeouts) -> None:
         """`timeouts` hold where a job's own deadline says nothing."""
         self._prompts = prompts
-        self._services = services
+        self._router = router
         self._timeouts = timeouts
 
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
@@ -94,8 +104,16 @@ class Answering:
             task=spec.type,
             subject=value,
         )
-        limits = self._limits(spec.deadline)
-        async with aclosing(targets.stream(self._services, asked, ask, limits)) as items:
+        question = Question(
+            ask=ask,
+            targets=tuple(asked),
+            limits=self._limits(spec.deadline),
+            deadline=progress.deadline,
+            holder=progress.holder,
+            priority=spec.priority,
+            hedge=spec.hedge,
+        )
+        async with aclosing(self._router.answer(question, progress.calls.append)) as items:
             async for item in items:
                 match item:
                     case Delta(text):
@@ -105,12 +123,11 @@ class Answering:
                     case Asked(target):
                         narrator.ask(target)
                     case Answer():
-                        progress.usage += item.usage
                         narrator.usage("answer", item.usage)
                         if item.finish == "content_filter":
                             raise provider_errors.ContentFiltered(provider=split_model(narrator.target)[0])
                         return item
-        raise AssertionError("unreachable: targets.stream ends with an Answer or raises")
+        raise AssertionError("unreachable: the router ends with an Answer or raises")
 
 
 def _checked(job_type: JobType, answer: Answer, value: dict[str, Any], progress: Progress) -> dict[str, Any]:

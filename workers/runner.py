@@ -61,7 +61,9 @@ class Runner:
         with bound_contextvars(job_id=job_id, type=claim.spec.type, attempt=claim.attempt):
             match claim.verdict:
                 case "run":
-                    progress = Progress()
+                    total_s = claim.spec.deadline.total_s or self._timeouts.total_s
+                    deadline = asyncio.get_running_loop().time() + total_s
+                    progress = Progress(holder=f"{job_id}:{token}", deadline=deadline)
                     await self._attempt(claim, progress)
                     await self._spend(claim, progress)
                 case "cancelled":
@@ -86,7 +88,7 @@ class Runner:
         with self._leases.hold(claim) as held:
             try:
                 await self._announce_start(claim)
-                async with asyncio.timeout(total_s), narrator:
+                async with asyncio.timeout_at(progress.deadline), narrator:
                     await self._answering.run(claim.spec, narrator, progress)
                     rest = narrator.rest()
                 status = "succeeded"
@@ -150,6 +152,7 @@ class Runner:
             "ended_ms": ended_ms,
             "target": target,
             "usage": progress.usage,
+            "calls": tuple(progress.calls),
             "prompt": progress.prompt,
         }
         if error is not None:

@@ -25,6 +25,7 @@ from jobs.store.jobs import JobStore
 from jobs.store.presence import Presence
 from prompts.registry import Registry
 from providers.registry import Services
+from providers.routing.router import Router
 from workers.answering import Answering
 from workers.delivery import ATTEMPT_S, Deliverer
 from workers.destinations.http import HttpSender
@@ -79,7 +80,7 @@ class Runtime:
             settings,
             store,
             self._leases,
-            Answering(self._prompts, self._services, settings.timeouts),
+            Answering(self._prompts, Router(self._services), settings.timeouts),
             self._deliverer,
             self._dispatch,
             TokenBudgets(self._connection),

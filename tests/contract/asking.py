@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from providers.service import AIService, Answer, Ask, Delta, Image, Message, Text, Tool, ToolResult
+from providers.service import AIService, Answer, Ask, Delta, Image, Message, Metered, Text, Tool, ToolResult
 from ringback.testing.script import Script
 from ringback.testing.vendors.server import VendorServer
 from tests.contract.case import Case, Sent
@@ -51,23 +51,26 @@ async def streamed(service: AIService, ask: Ask) -> Answer:
         if isinstance(item, Delta):
             assert item.text
             text += item.text
-        else:
+        elif isinstance(item, Answer):
             answers.append(item)
     assert len(answers) == 1
     assert answers[0].text == text
     return answers[0]
 
 
-async def collect_into(seen: list[Delta | Answer], items: AsyncIterator[Delta | Answer]) -> None:
+Item = Delta | Metered | Answer
+
+
+async def collect_into(seen: list[Item], items: AsyncIterator[Item]) -> None:
     """Reads `items` to their end; what came before an error is then in `seen`."""
     async for item in items:
         seen.append(item)  # noqa: PERF401 - a comprehension would lose them at an error
 
 
-def closable(items: AsyncIterator[Delta | Answer]) -> AsyncGenerator[Delta | Answer]:
+def closable(items: AsyncIterator[Item]) -> AsyncGenerator[Item]:
     """The same stream, checked to have an `aclose()`."""
     assert hasattr(items, "aclose")
-    return cast("AsyncGenerator[Delta | Answer]", items)
+    return cast("AsyncGenerator[Item]", items)
 
 
 both_ways = pytest.mark.parametrize("way", [whole, streamed])

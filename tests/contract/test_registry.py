@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from jobs import errors
-from jobs.settings import PROVIDERS, Settings
+from jobs.model import PROVIDERS
+from jobs.settings import Settings
 from providers.registry import CONSTRUCTORS, Services
 from tests.contract.cases import collect
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from jobs import errors, settings
+from jobs.routes import Price, Route, Target
 from jobs.settings import Settings, Timeouts
 
 FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
@@ -43,7 +44,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "store_timeout_s": ("0.5", 0.5),
     "drain_s": ("4", 4.0),
 }
-IN_FILE_ONLY = {"routes", "destinations", "timeouts"}
+IN_FILE_ONLY = {"routes", "aliases", "targets", "destinations", "timeouts"}
 
 
 def load(tmp_path: Path, toml: str = "", **environ: str) -> Settings:
@@ -99,6 +100,47 @@ def test_routes_and_timeouts_come_from_the_file(tmp_path: Path) -> None:
     found = load(tmp_path, toml, RINGBACK_ROUTES="x", RINGBACK_TIMEOUTS="y")
     assert found.routes == {"fast": ("gemini/gemini-2.5-flash", "offline/rules")}
     assert found.timeouts == Timeouts(start_s=5, stall_s=1.5)
+
+
+def test_routes_aliases_and_targets_are_read(tmp_path: Path) -> None:
+    toml = """
+    [routes.spread]
+    targets = ["openai/a", "fake/echo"]
+    weights = [3, 1]
+    hedge = true
+    [aliases]
+    "gpt-4o" = "spread"
+    [targets."openai/a"]
+    concurrency = 4
+    first_token_s = 5
+    price = {input = 1, output = 2.5}
+    """
+    found = load(tmp_path, toml)
+    assert found.routes == {"spread": Route(targets=("openai/a", "fake/echo"), weights=(3, 1), hedge=True)}
+    assert found.aliases == {"gpt-4o": "spread"}
+    price = Price(input=1, output=2.5)
+    assert found.targets == {"openai/a": Target(concurrency=4, first_token_s=5, price=price)}
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ('[routes]\n"a/b" = ["fake/echo"]', "routes.a/b: a route is a name without slash"),
+        ("[routes]\nx = []", "routes.x: a route is a name without slash"),
+        ('[routes]\nx = ["nobody/m"]', "routes.x: 'nobody/m' is not `provider/model`"),
+        ('[routes.x]\ntargets = ["fake/a", "fake/b"]\nweights = [1]', "routes.x.weights: one number"),
+        ('[routes.x]\ntargets = ["fake/a"]\nweights = [0]', "routes.x.weights: one number greater than 0"),
+        ('[aliases]\nx = "y"', "aliases.x: 'y' is not `provider/model`"),
+        ('[aliases]\nx = "fake/a"\n[routes]\nx = ["fake/a"]', "aliases.x: this is the name of a route"),
+        ("[targets.x]", "targets: 'x' is not `provider/model`"),
+        ('[targets."fake/a"]\nconcurrency = -1', 'targets."fake/a".concurrency: 0'),
+        ('[targets."fake/a"]\nstall_s = 0', 'targets."fake/a".stall_s: must be greater than 0'),
+        ('[targets."fake/a"]\nprice = {input = -1, output = 0}', 'targets."fake/a".price.input: 0 or more'),
+        ('[targets."fake/a"]\nspeed = 1', "unknown field `speed`"),
+    ],
+)
+def test_what_is_wrong_with_routes_and_targets_is_said(toml: str, said: str, tmp_path: Path) -> None:
+    assert said in refusal(tmp_path, toml)
 
 
 def test_unknown_variables_are_ignored(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from jobs.store.events import EventLog
 from jobs.store.jobs import JobStore
 from prompts import registry
 from providers.registry import Services
+from providers.routing.router import Router
 from tests.integration.store.sample import claimed, spec
 from workers.answering import Answering, Progress
 from workers.narrator import Narrator
@@ -47,7 +48,7 @@ class Stage:
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self.store, self._log = JobStore(connection, settings), EventLog(connection, settings)
-        self._answering = Answering(PROMPTS, Services(settings), Timeouts(first_token_s=5, stall_s=5))
+        self._answering = Answering(PROMPTS, Router(Services(settings)), Timeouts(first_token_s=5, stall_s=5))
 
     async def run(self, *models: str, asks: Any = None, **fields: Any) -> Run:
         """Runs a job with these targets (`fake/…`) to its end, which may be an error."""

@@ -24,6 +24,7 @@ from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
 from prompts import registry
 from providers.registry import Services
+from providers.routing.router import Router
 from ringback.testing.inbox import CallbackInbox
 from tests.integration.store.sample import accepted, claimed, lapse, names, now_ms, running, until
 from tests.stack import KEY_SECRET
@@ -79,7 +80,7 @@ class Worker:
         self.deliverer = Deliverer(
             self.outbox, {"http": HttpSender(policy, Destinations(Settings(webhook_secret=SECRET)), ATTEMPT_S)}
         )
-        self.answering = Answering(PROMPTS, Services(settings), settings.timeouts)
+        self.answering = Answering(PROMPTS, Router(Services(settings)), settings.timeouts)
         self.budgets = TokenBudgets(connection)
         self.runner = Runner(
             settings, self.store, self.leases, self.answering, self.deliverer, self.hints, self.budgets

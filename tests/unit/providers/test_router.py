@@ -1,8 +1,9 @@
 """One answer from several targets: when one is asked again, when the next one is, and what the listener is told."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from jobs import errors as job_errors
 from jobs.model import Usage
-from providers import errors, targets
+from providers import errors
+from providers.routing import router
+from providers.routing.router import AllTargetsFailed, Asked, Limits, Question, Restart, Router
 from providers.service import AIService, Answer, Ask, Capabilities, Delta, Message, Text
-from providers.targets import AllTargetsFailed, Asked, Limits, Restart, stream
 
 ASK = Ask(model="ignored", messages=(Message(role="user", parts=(Text("안녕"),)),))
 LIMITS = Limits(first_token_s=20.0, stall_s=20.0)
@@ -89,6 +91,12 @@ async def told(*players: Player, names: Sequence[str] = (), limits: Limits = LIM
     return items
 
 
+def stream(services: Cast, targets: Sequence[str], ask: Ask, limits: Limits) -> AsyncGenerator[Any, None]:
+    """The router's answer."""
+    question = Question(ask=ask, targets=tuple(targets), limits=limits, deadline=math.inf, holder="job")
+    return Router(services).answer(question, lambda call: None)
+
+
 def answer_text(item: object) -> str:
     assert isinstance(item, Answer)
     return item.text
@@ -96,7 +104,7 @@ def answer_text(item: object) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(router, "BACKOFF_S", 0.0)
 
 
 async def test_an_answer_is_passed_on_as_it_comes() -> None:
@@ -157,7 +165,7 @@ async def test_a_pause_that_the_vendor_asks_for_is_kept() -> None:
 
 
 async def test_a_target_that_asks_for_too_long_a_pause_is_passed_over() -> None:
-    first = Player("a", [failure(errors.RateLimited, retry_after=targets.RETRY_AFTER_LIMIT_S + 0.1)], ["no"])
+    first = Player("a", [failure(errors.RateLimited, retry_after=router.RETRY_AFTER_LIMIT_S + 0.1)], ["no"])
     began = time.monotonic()
     assert (await told(first, Player("b", ["ja"])))[:2] == [Asked("b/m"), "ja"]
     assert time.monotonic() - began < 5

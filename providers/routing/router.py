@@ -6,7 +6,7 @@ breaks off in the middle starts again on the next target (once on the same one, 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Protocol, cast
 
@@ -14,9 +14,10 @@ import msgspec
 import structlog
 
 from jobs.errors import ProviderDisabled
-from jobs.model import split_model
+from jobs.job import Priority
+from jobs.model import ModelCall, split_model
 from providers import errors
-from providers.patience import Patience
+from providers.routing.patience import Patience
 from providers.service import AIService, Answer, Ask, Delta
 
 TRIES = 2
@@ -66,6 +67,22 @@ class NotHere(errors.ProviderError):
     code = ProviderDisabled.code
 
 
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be answered, and how."""
+
+    ask: Ask
+    """Its `model` is ignored: each target names its own."""
+    targets: tuple[str, ...]
+    """`provider/model` in the order in which they are asked; at least one."""
+    limits: Limits
+    deadline: float
+    """When the job ends at the latest, on the event loop's clock: nothing is waited for beyond it."""
+    holder: str
+    """Unique to the attempt at the job: who holds a place at a target whose concurrency is limited."""
+    priority: Priority = "normal"
+    hedge: bool = False
+
+
 class Services(Protocol):
     """Where the services come from."""
 
@@ -89,14 +106,27 @@ def _worth_another_try(error: BaseException) -> bool:
     )
 
 
-async def stream(
-    services: Services, targets: Sequence[str], ask: Ask, limits: Limits
-) -> AsyncGenerator[Delta | Restart | Asked | Answer, None]:
-    """The answer of the first target that gives one: deltas, then exactly one `Answer`.
+class Router:
+    """Asks the targets of a question until one of them has answered."""
 
-    `ask.model` is ignored: each target names its own. Raises the last error of a single target as it is, else
-    `AllTargetsFailed`. Closing the iterator closes the connection to the vendor.
-    """
+    def __init__(self, services: Services) -> None:
+        """One per process."""
+        self._services = services
+
+    def answer(
+        self, question: Question, record: Callable[[ModelCall], None]
+    ) -> AsyncGenerator[Delta | Restart | Asked | Answer, None]:
+        """The answer of the first target that gives one: deltas, then exactly one `Answer`.
+
+        `record` gets every call to a model as soon as it is over, its price not yet set. Raises the last error of a
+        single target as it is, else `AllTargetsFailed`. Closing the iterator closes the connection to the vendor.
+        """
+        return _stream(self._services, question.targets, question.ask, question.limits, record)
+
+
+async def _stream(
+    services: Services, targets: Sequence[str], ask: Ask, limits: Limits, record: Callable[[ModelCall], None]
+) -> AsyncGenerator[Delta | Restart | Asked | Answer, None]:
     failures: dict[str, errors.ProviderError] = {}
     restarts_left = 1
     queue = list(targets)
@@ -107,6 +137,8 @@ async def stream(
             async with aclosing(_from_one(services, target, ask, limits)) as items:
                 async for item in items:
                     text_sent = text_sent or isinstance(item, Delta)
+                    if isinstance(item, Answer):
+                        record(ModelCall(model=target, outcome="answered", usage=item.usage))
                     yield item
             return
         except errors.ProviderError as error:
