@@ -9,6 +9,7 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
+from gateway.requests import idempotency_key
 from jobs import errors
 from jobs.job import JobSpec
 from jobs.store.access_keys import AccessKey, AccessKeys, Scope
@@ -55,6 +56,12 @@ def owner(request: Request[Any, Any, Any]) -> str:
     """Id of the key that makes the request, and owns the jobs that it submits; empty where keys are off."""
     key = key_of(request)
     return key.id if key else ""
+
+
+def idempotency_scope(request: Request[Any, Any, Any]) -> str | None:
+    """The request's `Idempotency-Key` together with its owner; `None` without one. Raises `errors.InvalidRequest`."""
+    key = idempotency_key(request.headers.get("idempotency-key"))
+    return f"{owner(request)}:{key}" if key else None
 
 
 def sees(request: Request[Any, Any, Any]) -> str | None:

@@ -12,6 +12,7 @@ from litestar.exceptions import HTTPException
 
 from gateway import deliveries, health, jobs, openapi, problems
 from gateway.access import key_guard, needs
+from gateway.desk import Desk
 from gateway.hub import Hub
 from gateway.origins import origin_guard
 from gateway.pressure import Pressure
@@ -33,6 +34,8 @@ from jobs.store.presence import Presence
 from prompts import registry
 from prompts.registry import Registry
 
+LAST_WORDS_S = 2.0
+"""Of `drain_s`, what is kept for telling those streams that they end which could not end by themselves."""
 _log = structlog.get_logger(__name__)
 
 
@@ -54,7 +57,7 @@ class Gateway:
         self.hub = Hub(EventLog(self._connection, settings), secrets.token_hex(8))
         store = JobStore(self._connection, settings, accepting=self._strict)
         self._settings = settings
-        desk = jobs.Desk(
+        desk = Desk(
             submission=Submission(settings, prompts),
             store=store,
             pressure=Pressure(store, settings.queue_age_s),
@@ -128,7 +131,7 @@ async def _serve(settings: Settings, prompts: Registry, listener: socket.socket)
 
     def drain() -> None:
         _log.info("draining")
-        gateway.hub.drain()
+        gateway.hub.drain(max(0.0, settings.drain_s - LAST_WORDS_S))
         http.should_exit = True
 
     loop = asyncio.get_running_loop()

@@ -40,6 +40,8 @@ class Subscription:
         """The terminal event is queued or sent: nothing will follow."""
         self.cut = False
         """The stream must end with a hint to reconnect."""
+        self.patient = False
+        """The client cannot come back for the rest: when the process drains, the stream has time to end by itself."""
         self.write_now: Callable[[bytes], bool] | None = None
         """Sends a frame past the waiting task, if that can be done at once."""
         self._frames: deque[bytes] = deque()
@@ -143,12 +145,16 @@ class Hub:
         self._wire: asyncio.Task[None] | None = None
 
     @contextmanager
-    def subscribe(self, job_id: str, last: int, *, newest: int = 0, live: bool = False) -> Iterator[Subscription]:
+    def subscribe(
+        self, job_id: str, last: int, *, newest: int = 0, live: bool = False, patient: bool = False
+    ) -> Iterator[Subscription]:
         """A subscription to a job's events after `last`, local so far: the job must be watched too (`watch`).
 
-        `newest` is the id of the last event known. `live`: the job is not yet accepted and has no events.
+        `newest` is the id of the last event known. `live`: the job is not yet accepted and has no events. `patient`:
+        the client cannot come back for the rest, so that `drain` leaves it some time.
         """
         subscription = Subscription(job_id, last, newest, live=live)
+        subscription.patient = patient
         self._subscriptions.setdefault(job_id, set()).add(subscription)
         if self.draining:
             subscription.finish()
@@ -250,8 +256,12 @@ class Hub:
             _log.warning("watches_not_renewed", jobs=len(self._subscriptions))
         self._all_fall_behind()
 
-    def drain(self) -> None:
-        """Ends every stream with a hint to reconnect; new ones get the same at once."""
+    def drain(self, patience_s: float = 0.0) -> None:
+        """Ends every stream with a hint to reconnect, patient ones after `patience_s`; new ones get it at once."""
         self.draining = True
+        loop = asyncio.get_running_loop()
         for subscription in self._all():
-            subscription.finish()
+            if subscription.patient:
+                loop.call_later(patience_s, subscription.finish)
+            else:
+                subscription.finish()

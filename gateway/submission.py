@@ -3,7 +3,7 @@
 import random
 import re
 import time
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
@@ -15,6 +15,7 @@ from jobs.routes import Route
 from jobs.settings import SWITCHED_ON_BY, Settings
 from prompts.registry import JobType, Registry
 
+T = TypeVar("T")
 _request = msgspec.json.Decoder(JobRequest)
 _any = msgspec.json.Decoder()
 NESTING_LIMIT = 100
@@ -37,22 +38,7 @@ class Submission:
 
     def read(self, body: bytes) -> JobRequest:
         """The request in `body`. Raises `errors.InvalidJson` and `errors.InvalidRequest`."""
-        if not body.strip():
-            raise errors.InvalidJson("The body is empty; send a JSON object with `type` and `input`.")
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise errors.InvalidJson(f"The body is not valid UTF-8 (byte {error.start}).") from error
-        try:
-            return _request.decode(body)
-        except msgspec.ValidationError as error:
-            raise _invalid(error) from error
-        except msgspec.DecodeError as error:
-            half = " (it has one half of a surrogate pair, such as \\ud83d, which is no character)"
-            why = f"{error}{half if _HALF_PAIR.search(body) else ''}"
-            raise errors.InvalidJson(f"The body is not valid JSON: {why}.") from error
-        except RecursionError as error:
-            raise errors.InvalidJson("The body is nested too deeply.") from error
+        return decoded(body, _request)
 
     def specify(self, request: JobRequest, job_id: str, *, owner: str) -> JobSpec:
         """The job that `request` asks for. Raises `errors.InvalidRequest`."""
@@ -147,6 +133,26 @@ class Submission:
             choice = ", ".join(f"{provider}/{m}" for m in known_models)
             raise errors.UnknownModel.at(pointer, f"{name[:80]!r} does not exist; known: {choice}")
         return Route(targets=(name,))
+
+
+def decoded(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """The request in `body`. Raises `errors.InvalidJson` and `errors.InvalidRequest`."""
+    if not body.strip():
+        raise errors.InvalidJson("The body is empty; send a JSON object.")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise errors.InvalidJson(f"The body is not valid UTF-8 (byte {error.start}).") from error
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(error) from error
+    except msgspec.DecodeError as error:
+        half = " (it has one half of a surrogate pair, such as \\ud83d, which is no character)"
+        why = f"{error}{half if _HALF_PAIR.search(body) else ''}"
+        raise errors.InvalidJson(f"The body is not valid JSON: {why}.") from error
+    except RecursionError as error:
+        raise errors.InvalidJson("The body is nested too deeply.") from error
 
 
 def _drawn(route: Route) -> tuple[str, ...]:
