@@ -1,23 +1,17 @@
 """What is said to the model: a prompt written in a file, or a conversation that the caller brings along."""
 
 import secrets
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from jobs.model import ModelSettings
-from prompts.problem import Problem
+from prompts import messages
+from prompts.problem import Path, Problem
 from prompts.template import FenceBroken, RenderFailed, Template
-
-ROLES = ("system", "user", "assistant")
-
-
-class Turn(msgspec.Struct, frozen=True):
-    """One message to the model, or an earlier one of its own."""
-
-    role: Literal["user", "assistant"]
-    text: str
+from prompts.tools import Offered
+from prompts.turn import Tool, ToolChoice, Turn
 
 
 class Rendered(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,14 +19,21 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
 
     system: str | None
     messages: tuple[Turn, ...]
-    """At least one; the last is the user's."""
+    """At least one; the last is the user's, or the assistant's: then the model goes on with it."""
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
     settings: ModelSettings
     reply_schema: dict[str, Any] | None
     """JSON Schema of the reply, where it must be a JSON object; `system` says so too."""
 
 
-Said = tuple[str | None, tuple[Turn, ...]]
-"""The system part and the messages."""
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source makes of an input: the parts of a `Rendered` that have its name."""
+
+    system: str | None
+    messages: tuple[Turn, ...]
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = "auto"
 
 
 class Source(Protocol):
@@ -40,6 +41,14 @@ class Source(Protocol):
 
     def problems(self, value: Mapping[str, Any]) -> list[Problem]:
         """What is wrong with an input that fits its schema."""
+        ...
+
+    def prefill(self, value: Mapping[str, Any]) -> Path | None:
+        """Where in a valid input the beginning of an answer stands that the model is to go on with, if it has one."""
+        ...
+
+    def urls(self, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        """Every URL in a valid input that a worker will fetch, with its place."""
         ...
 
     def say(self, value: Mapping[str, Any]) -> Said:
@@ -65,6 +74,13 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
         """None: the schema says it all."""
         return []
 
+    def prefill(self, value: Mapping[str, Any]) -> None:
+        """None: the last word is the file's."""
+
+    def urls(self, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        """None: a URL in a caller's text is only text."""
+        return iter(())
+
     def say(self, value: Mapping[str, Any]) -> Said:
         """The system part and one message; taken anew with another fence until the text does not contain it."""
         while True:
@@ -76,7 +92,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             if not user:
                 raise RenderFailed("the user part of the prompt came out empty")
-            return system or None, (Turn("user", user),)
+            return Said(system=system or None, messages=(Turn.of("user", user),))
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,31 +105,46 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
     """The input field with `[{role, content}, …]`."""
     prompt: str | None
     """The input field for a single user message instead."""
+    tools: Offered | None
     system: Template | None
     defaults: Mapping[str, Any]
 
     def problems(self, value: Mapping[str, Any]) -> list[Problem]:
-        """A model can only answer a user: there must be messages, and the last one must be the user's."""
+        """What is wrong with the messages and the tools."""
         names = [name for name in (self.messages, self.prompt) if name]
         if sum(name in value for name in names) != 1:
             one = f"give exactly one of: {', '.join(names)}" if self.prompt else "is required"
             return [Problem((self.messages,), one)]
-        messages = value.get(self.messages)
-        if messages == []:
+        if value.get(self.messages) == []:
             return [Problem((self.messages,), "must not be empty")]
-        if messages and messages[-1]["role"] != "user":
-            return [Problem((self.messages, len(messages) - 1, "role"), "the last message must be from the user")]
-        return []
+        offered = self.tools.problems(value) if self.tools else []
+        if self.messages not in value:
+            return offered
+        return [*messages.read(value[self.messages], (self.messages,)).problems, *offered]
+
+    def prefill(self, value: Mapping[str, Any]) -> Path | None:
+        """The last message, if it is the assistant's."""
+        brought = self._brought(value)
+        return (self.messages, len(brought) - 1) if brought and brought[-1]["role"] == "assistant" else None
+
+    def urls(self, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        """Those of the images."""
+        return messages.image_urls(self._brought(value), (self.messages,))
 
     def say(self, value: Mapping[str, Any]) -> Said:
         """The caller's messages; those with the role `system`, wherever they stand, make the system part."""
         if self.prompt and self.prompt in value:
-            messages = [{"role": "user", "content": value[self.prompt]}]
+            said = Said(system=None, messages=(Turn.of("user", value[self.prompt]),))
         else:
-            messages = value[self.messages]
+            read = messages.read(value[self.messages], (self.messages,))
+            said = Said(system=read.system or None, messages=read.turns)
         if self.system:
-            system = self.system.render({**self.defaults, **value})
-        else:
-            system = "\n\n".join(message["content"] for message in messages if message["role"] == "system")
-        turns = (Turn(message["role"], message["content"]) for message in messages if message["role"] != "system")
-        return system or None, tuple(turns)
+            said = msgspec.structs.replace(said, system=self.system.render({**self.defaults, **value}) or None)
+        if self.tools:
+            tools, choice = self.tools.of(value)
+            said = msgspec.structs.replace(said, tools=tools, tool_choice=choice)
+        return said
+
+    def _brought(self, value: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = value.get(self.messages, ())
+        return found

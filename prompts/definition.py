@@ -1,22 +1,24 @@
 """From a prompt file to a job type: what its front matter may say, and every check that stops a start early."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from jobs import errors
 from jobs.job import PromptRef
 from jobs.model import ModelSettings
-from prompts import conversation, document, template
+from prompts import conversation, document, messages, template
 from prompts.conversation import Brought, Source, Written
 from prompts.document import Document
 from prompts.jobtype import JobType, overridden
-from prompts.output import AsAsked, Output, PlainText, Structured
+from prompts.output import AsAsked, OrToolCalls, Output, PlainText, Structured
 from prompts.problem import Path
 from prompts.schema import Schema, SchemaInvalid, check_keywords
 from prompts.template import Field, Template
+from prompts.tools import Offered
+from prompts.turn import ToolChoice
 
 _NAME = r"^[a-z][a-z0-9_]{0,63}$"
-_FROM_INPUT = {"temperature": "number", "max_tokens": "integer", "top_p": "number"}
+_FROM_INPUT = {"temperature": "number", "max_tokens": "integer", "top_p": "number", "stop": "array"}
 """The settings that an input field may override, and of which type it must be."""
 
 FRONT_MATTER: dict[str, Any] = {
@@ -45,13 +47,14 @@ FRONT_MATTER: dict[str, Any] = {
                 "schema": {"type": "object", "required": ["type"], "properties": {"type": {"const": "object"}}},
                 "schema_from": {"type": "string"},
                 "data": {"type": "string", "pattern": _NAME},
+                "tool_calls": {"type": "string", "pattern": _NAME},
             },
         },
         "conversation": {
             "type": "object",
             "required": ["messages"],
             "additionalProperties": False,
-            "properties": {"messages": {"type": "string"}, "prompt": {"type": "string"}},
+            "properties": {name: {"type": "string"} for name in ("messages", "prompt", "tools", "tool_choice")},
         },
         "model": {"type": "string", "minLength": 1, "maxLength": 256},
         "settings": {
@@ -144,8 +147,21 @@ class _Definition:
                 raise self._file.error((*at, *place, *problem.path), problem.detail)
 
     def _output(self) -> Output:
-        said = self._head["output"]
-        match sorted(said.keys() - {"description"}):
+        said, brought = self._head["output"], self._head.get("conversation", {})
+        output = self._answer(said)
+        if ("tool_calls" in said) != ("tools" in brought):
+            raise self._file.error(("output",), "`tool_calls` and the `tools` of a conversation need each other")
+        if "tool_calls" not in said:
+            return output
+        if isinstance(output, Structured):
+            raise self._file.error(("output", "tool_calls"), "needs `text`: what the model says besides its calls")
+        return OrToolCalls(
+            otherwise=output, text=said["text"], name=said["tool_calls"], choice=brought.get("tool_choice")
+        )
+
+    def _answer(self, said: Mapping[str, Any]) -> PlainText | Structured | AsAsked:
+        """The output where the model calls no tools."""
+        match sorted(said.keys() - {"description", "tool_calls"}):
             case ["text"]:
                 return PlainText(said["text"], said.get("description"))
             case ["schema"] if "description" not in said:
@@ -170,27 +186,54 @@ class _Definition:
     def _settings_from(self) -> tuple[str, ...]:
         names = self._head.get("settings_from", [])
         for index, name in enumerate(names):
-            self._field(("settings_from", index), name, _FROM_INPUT[name])
+            part = self._field(("settings_from", index), name, _FROM_INPUT[name])
+            if name == "stop" and not _types(part.get("items"), "string"):
+                raise self._file.error(("settings_from", index), "the items of 'stop' must be of type string")
         return tuple(names)
 
     def _roles(self) -> list[str]:
         """The roles that the messages of a brought conversation may have."""
         at: Path = ("conversation", "messages")
-        item = self._field(at, self._head["conversation"]["messages"], "array").get("items")
-        item = item if isinstance(item, dict) else {}
-        parts = item.get("properties", {})
-        role, content = parts.get("role", {}), parts.get("content", {})
-        roles = role.get("enum", ()) if isinstance(role, dict) else ()
-        if (
-            not roles
-            or not set(roles) <= set(conversation.ROLES)
-            or not isinstance(content, dict)
-            or content.get("type") != "string"
-            or not {"role", "content"} <= set(item.get("required", ()))
-        ):
-            reason = "its items must be objects that require `role` (an enum of system, user, assistant) and `content`"
+        item = self._item(at, self._head["conversation"]["messages"], role=["string"], content=["string", "array"])
+        role = item["properties"]["role"] if item else {}
+        roles = role.get("enum", ())
+        if not item or not roles or not set(roles) <= set(messages.ROLES) or "role" not in item.get("required", ()):
+            reason = (
+                f"its items must be objects that require `role` (an enum of {', '.join(messages.ROLES)}) and have "
+                "`content` (a string, or a string or an array of parts)"
+            )
             raise self._file.error(at, reason)
+        if "tool" in roles and "tools" not in self._head["conversation"]:
+            raise self._file.error(at, "the role tool needs `tools` in the conversation")
         return list(roles)
+
+    def _item(self, at: Path, array: str, **fields: list[str]) -> dict[str, Any] | None:
+        """The items' schema of the field `array`, named at `at`; `None` if they are no objects with those `fields`."""
+        item: dict[str, Any] = self._field(at, array, "array").get("items")
+        if not _types(item, "object"):
+            return None
+        known = item.get("properties", {})
+        return item if all(_types(known.get(field), *types) for field, types in fields.items()) else None
+
+    def _tools(self, brought: Mapping[str, str]) -> Offered | None:
+        """The fields with the tools of a brought conversation."""
+        choice = brought.get("tool_choice")
+        if "tools" not in brought:
+            if choice is not None:
+                raise self._file.error(("conversation", "tool_choice"), "means nothing without `tools`")
+            return None
+        item = self._item(("conversation", "tools"), brought["tools"], name=["string"], parameters=["object"])
+        if item is None or not {"name", "parameters"} <= set(item.get("required", ())):
+            reason = "its items must be objects that require `name` (a string) and `parameters` (an object)"
+            raise self._file.error(("conversation", "tools"), reason)
+        if "description" in item["properties"] and not _types(item["properties"]["description"], "string"):
+            raise self._file.error(("conversation", "tools"), "`description` must be of type string")
+        if choice is not None:
+            options = self._field(("conversation", "tool_choice"), choice, "string").get("enum", ())
+            if not options or not set(options) <= set(get_args(ToolChoice)):
+                reason = f"{choice!r} must be an enum of {', '.join(get_args(ToolChoice))}"
+                raise self._file.error(("conversation", "tool_choice"), reason)
+        return Offered(tools=brought["tools"], choice=choice)
 
     def _source(self) -> Source:
         fields = template.fields_of(self._head["input"])
@@ -214,7 +257,13 @@ class _Definition:
         self._roles()
         if "prompt" in brought:
             self._field(("conversation", "prompt"), brought["prompt"], "string")
-        return Brought(messages=brought["messages"], prompt=brought.get("prompt"), system=system, defaults=defaults)
+        return Brought(
+            messages=brought["messages"],
+            prompt=brought.get("prompt"),
+            tools=self._tools(brought),
+            system=system,
+            defaults=defaults,
+        )
 
     def _part(self, name: str, fields: Mapping[str, Field]) -> Template | None:
         section = self._file.sections.get(name)
@@ -233,3 +282,10 @@ class _Definition:
                 made.render(example)
             except errors.RingbackError as error:
                 raise self._file.error(("input", "examples", index), error.detail) from error
+
+
+def _types(schema: Any, *wanted: str) -> bool:
+    """Whether `schema` lets nothing through but values of the types `wanted`."""
+    given = schema.get("type", []) if isinstance(schema, dict) else []
+    types = [given] if isinstance(given, str) else given
+    return bool(types) and set(types) <= set(wanted)

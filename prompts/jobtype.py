@@ -1,6 +1,6 @@
 """A job type: what it takes, what it asks a model, and what it makes of the reply."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,10 +8,11 @@ import msgspec
 from jobs import errors
 from jobs.job import PromptRef
 from jobs.model import ModelSettings
-from prompts.conversation import Rendered, Source, Turn
+from prompts.conversation import Rendered, Source
 from prompts.output import Output
-from prompts.problem import pointer
+from prompts.problem import Problem, pointer
 from prompts.schema import REPORT_LIMIT, Schema
+from prompts.turn import ToolCall, Turn
 
 _JSON_ONLY = (
     "Reply with exactly one JSON object and nothing else: no explanation, no code fence. "
@@ -50,6 +51,8 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
         problems = self.accepts.problems(value)
         if not problems:
             problems = [*self.source.problems(value), *self.output.problems(value)][:REPORT_LIMIT]
+        if not problems and self.output.reply_schema(value) is not None and (at := self.source.prefill(value)):
+            problems = [Problem((*at, "role"), "must not be assistant: an answer that fits a schema has no beginning")]
         if not problems:
             return
         found = tuple(errors.FieldError(pointer=pointer(("input", *p.path)), detail=p.detail) for p in problems)
@@ -61,26 +64,42 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises `prompts.template.RenderFailed` when the prompt file's own expressions fail on it.
         """
-        system, messages = self.source.say(value)
-        schema = self.output.reply_schema(value)
+        said = self.source.say(value)
+        system, schema = said.system, self.output.reply_schema(value)
         if schema is not None:
             form = _JSON_ONLY + msgspec.json.encode(schema).decode()
             system = f"{system}\n\n{form}" if system else form
-        return Rendered(system=system, messages=messages, settings=self._settings(value), reply_schema=schema)
+        return Rendered(
+            system=system,
+            messages=said.messages,
+            tools=said.tools,
+            tool_choice=said.tool_choice,
+            settings=self._settings(value),
+            reply_schema=schema,
+        )
+
+    def urls(self, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Every URL in a valid input that a worker will fetch, each with a pointer to it."""
+        return ((pointer(("input", *path)), url) for path, url in self.source.urls(value))
 
     def _settings(self, value: Mapping[str, Any]) -> ModelSettings:
         given = {name: value[name] for name in self.settings_from if value.get(name) is not None}
         return overridden(self.settings, given) if given else self.settings
 
-    def parse(self, reply: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        """The job's output from the model's whole reply to `value`; raises `prompts.output.ReplyInvalid`."""
-        return self.output.parse(reply, value)
+    def parse(self, reply: str, value: Mapping[str, Any], calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
+        """The job's output from the model's whole reply to `value`, and the tools that it calls in it.
+
+        Raises `prompts.output.ReplyInvalid`.
+        """
+        return self.output.parse(reply, value, calls)
 
     def repair(self, rendered: Rendered, reply: str, reason: str) -> Rendered:
         """The conversation continued, so that the model corrects its `reply`; `reason` is `ReplyInvalid`'s."""
+        if rendered.messages[-1].role == "assistant":
+            return rendered  # it goes on with a given beginning: nothing that can be talked about, only tried again
         # Vendors refuse empty messages.
-        said = Turn("assistant", reply if reply.strip() else "(no reply)")
-        correction = Turn("user", _REPAIR.format(reason=reason))
+        said = Turn.of("assistant", reply if reply.strip() else "(no reply)")
+        correction = Turn.of("user", _REPAIR.format(reason=reason))
         return msgspec.structs.replace(rendered, messages=(*rendered.messages, said, correction))
 
 

@@ -1,12 +1,13 @@
 """What a job type makes of a model's reply: text under a name, or a JSON object that is checked against a schema."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from prompts.problem import Path, Problem, kind_of, pointer
 from prompts.schema import Schema, SchemaInvalid
+from prompts.turn import ToolCall
 
 _REASONS_LIMIT = 3
 _REASON_LENGTH = 300
@@ -39,8 +40,8 @@ class Output(Protocol):
         """JSON Schema of the reply to ask the model for; `None` for plain text."""
         ...
 
-    def parse(self, reply: str, value: Mapping[str, Any]) -> dict[str, Any]:
-        """The output; raises `ReplyInvalid`."""
+    def parse(self, reply: str, value: Mapping[str, Any], calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
+        """The output from a reply and the tools that it calls; raises `ReplyInvalid`."""
         ...
 
 
@@ -67,7 +68,7 @@ class PlainText(msgspec.Struct, frozen=True):
     def reply_schema(self, value: Mapping[str, Any]) -> None:
         """Plain text."""
 
-    def parse(self, reply: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    def parse(self, reply: str, value: Mapping[str, Any], calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """The reply as it is, unless it is blank."""
         if not reply.strip():
             raise ReplyInvalid("the reply is empty")
@@ -93,7 +94,7 @@ class Structured(msgspec.Struct, frozen=True):
         """The file's schema."""
         return self.fit.document
 
-    def parse(self, reply: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    def parse(self, reply: str, value: Mapping[str, Any], calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """The object in the reply."""
         return _fitting(reply, self.fit)
 
@@ -128,12 +129,68 @@ class AsAsked(msgspec.Struct, frozen=True, kw_only=True):
         """The caller's schema, if there is one."""
         return value.get(self.source)
 
-    def parse(self, reply: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    def parse(self, reply: str, value: Mapping[str, Any], calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
         """Text or data, as asked for."""
         document = value.get(self.source)
         if document is None:
             return self.text.parse(reply, value)
         return {self.data: _fitting(reply, Schema(document))}
+
+
+class OrToolCalls(msgspec.Struct, frozen=True, kw_only=True):
+    """`{text: reply, name: [{id, name, arguments}, …]}` when the model calls tools, else what `otherwise` says."""
+
+    otherwise: PlainText | AsAsked
+    text: str
+    name: str
+    choice: str | None
+    """The input field that may say that the model must, or must not, call one."""
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """Any of the forms."""
+        plain = self.otherwise.schema
+        text = {"type": "string", "description": "What the model said besides; may be empty."}
+        called = {"type": "object", "properties": {self.text: text, self.name: _CALLS}}
+        forms = plain.get("oneOf", [plain])
+        return {"oneOf": [*forms, called | {"required": [self.text, self.name], "additionalProperties": False}]}
+
+    def problems(self, value: Mapping[str, Any]) -> list[Problem]:
+        """Those of the other forms."""
+        return self.otherwise.problems(value)
+
+    def reply_schema(self, value: Mapping[str, Any]) -> dict[str, Any] | None:
+        """That of the other forms."""
+        return self.otherwise.reply_schema(value)
+
+    def parse(self, reply: str, value: Mapping[str, Any], calls: Sequence[ToolCall] = ()) -> dict[str, Any]:
+        """The calls win over text and data; their arguments are the caller's to check, who knows the tools."""
+        choice = value.get(self.choice) if self.choice else None
+        if not calls:
+            if choice == "required":
+                raise ReplyInvalid("a tool must be called, and none was")
+            return self.otherwise.parse(reply, value)
+        if choice == "none":
+            raise ReplyInvalid("no tool may be called, and one was")
+        made = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+        try:
+            msgspec.json.encode((reply, made))
+        except (UnicodeEncodeError, RecursionError):
+            raise ReplyInvalid("the reply is not valid Unicode text, or nested too deeply") from None
+        return {self.text: reply, self.name: made}
+
+
+_CALLS = {
+    "type": "array",
+    "minItems": 1,
+    "description": "The tools that the model wants called; their results come back in messages with the role tool.",
+    "items": {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "name": {"type": "string"}, "arguments": {"type": "object"}},
+        "required": ["id", "name", "arguments"],
+        "additionalProperties": False,
+    },
+}
 
 
 def _fitting(reply: str, schema: Schema) -> dict[str, Any]:

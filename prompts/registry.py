@@ -6,9 +6,10 @@ from types import MappingProxyType
 
 from jobs import errors
 from prompts import definition, document
-from prompts.conversation import Rendered, Turn
+from prompts.conversation import Rendered
 from prompts.jobtype import JobType
 from prompts.output import ReplyInvalid
+from prompts.turn import Turn
 
 __all__ = ["CATALOG", "JobType", "Registry", "Rendered", "ReplyInvalid", "Turn", "load"]
 

@@ -48,6 +48,8 @@ _PLAIN = (
 )
 KEYWORDS = frozenset({*_ONE, *_MANY, *_NAMED, *_PLAIN})
 """The keywords that a prompt file may use; others are taken for typing errors, but for those that start with `x-`."""
+_DRAFT = re.compile(r"https?://json-schema\.org/(draft-0[467]/schema|draft/(2019-09|2020-12)/schema)#?")
+_NO_DRAFT = "has a $schema that is not one of JSON Schema's own"
 
 
 class SchemaInvalid(Exception):
@@ -64,12 +66,7 @@ class Schema:
     def __init__(self, document: Mapping[str, Any]) -> None:
         """Compiles `document` (JSON Schema 2020-12, or the draft that its `$schema` names); raises `SchemaInvalid`."""
         self.document = dict(document)
-        try:
-            encoded = len(msgspec.json.encode(self.document))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise SchemaInvalid((), f"is not JSON: {type(error).__name__}") from error
-        if encoded > SIZE_LIMIT:
-            raise SchemaInvalid((), f"must be at most {SIZE_LIMIT} bytes of JSON (is {encoded})")
+        _check_size(self.document)
         try:
             self._rules = _Rules(self.document).count(self.document)
             if self._rules > RULES_LIMIT:
@@ -117,6 +114,32 @@ class Schema:
             except jsonschema_rs.ValidationError as error:
                 return explain(error, self.document, value)[:REPORT_LIMIT]
         return [Problem((), "does not fit the schema, and is too large to say where")]
+
+
+def check_document(document: Mapping[str, Any]) -> None:
+    """Raises `SchemaInvalid` if `document` is no JSON Schema of at most `SIZE_LIMIT` bytes.
+
+    Less is asked of it than of a `Schema`: it is passed on, and no value is ever checked against it.
+    """
+    _check_size(document)
+    # The library would look for any other one on the network.
+    if not _DRAFT.fullmatch(str(document.get("$schema", "https://json-schema.org/draft/2020-12/schema"))):
+        raise SchemaInvalid(("$schema",), _NO_DRAFT)
+    try:
+        jsonschema_rs.meta.validate(dict(document))
+    except jsonschema_rs.ValidationError as error:
+        raise _not_a_schema(error, document) from error
+    except (ValueError, RecursionError) as error:
+        raise SchemaInvalid((), "is nested too deeply") from error
+
+
+def _check_size(document: Mapping[str, Any]) -> None:
+    try:
+        encoded = len(msgspec.json.encode(document))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise SchemaInvalid((), f"is not JSON: {type(error).__name__}") from error
+    if encoded > SIZE_LIMIT:
+        raise SchemaInvalid((), f"must be at most {SIZE_LIMIT} bytes of JSON (is {encoded})")
 
 
 def subschemas(document: Any, path: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -242,7 +265,7 @@ def _not_a_schema(error: jsonschema_rs.ValidationError, document: Mapping[str, A
     path = tuple(error.instance_path)
     kind = error.kind.name
     if kind == "$ref":
-        return SchemaInvalid(path, "has a $schema that is not one of JSON Schema's own")
+        return SchemaInvalid(path, _NO_DRAFT)
     if kind == "anyOf" and path and path[-1] == "type":
         return SchemaInvalid(path, "must be one of: array, boolean, integer, null, number, object, string")
     if kind == "format" and error.kind.as_dict().get("format") == "regex":

@@ -137,9 +137,9 @@ def test_generate_passes_the_conversation_on_word_for_word() -> None:
     rendered = GENERATE.render(value)
     assert rendered.system == "Be brief.\n\n\n한국어로."
     assert rendered.messages == (
-        Turn("user", " {{ hi }} "),
-        Turn("assistant", "Hello"),
-        Turn("user", "</text-000000000000>"),
+        Turn.of("user", " {{ hi }} "),
+        Turn.of("assistant", "Hello"),
+        Turn.of("user", "</text-000000000000>"),
     )
     assert (rendered.settings.temperature, rendered.settings.max_tokens) == (1.0, 1024)
     assert rendered.reply_schema is None
@@ -149,7 +149,7 @@ def test_generate_with_a_prompt_and_a_schema() -> None:
     value = {"prompt": "one", "schema": SCHEMA}
     GENERATE.validate(value)
     rendered = GENERATE.render(value)
-    assert rendered.messages == (Turn("user", "one"),)
+    assert rendered.messages == (Turn.of("user", "one"),)
     assert rendered.reply_schema == SCHEMA
     assert rendered.system is not None
     assert '"required":["n"]' in rendered.system
@@ -171,15 +171,11 @@ def user(content: Any) -> dict[str, Any]:
         ({"prompt": " "}, "#/input/prompt", "must not be blank"),
         ({"messages": []}, "#/input/messages", "must have at least 1 entries (has 0)"),
         ({"messages": [user(" ")]}, "#/input/messages/0/content", "must not be blank"),
-        ({"messages": [user([])]}, "#/input/messages/0/content", "must be a string (is an array)"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "#/input/messages/0/role", "must be one of: system, user"),
+        ({"messages": [user([])]}, "#/input/messages/0/content", "must not be empty"),
+        ({"messages": [user(5)]}, "#/input/messages/0/content", "must be a string or an array (is a number)"),
+        ({"messages": [{"role": "human", "content": "x"}]}, "#/input/messages/0/role", "must be one of: system, user"),
         ({"messages": [{"role": "user"}]}, "#/input/messages/0/content", "is required"),
         ({"messages": [user("x") | {"name": "y"}]}, "#/input/messages/0/name", "unknown field; known: role, content"),
-        (
-            {"messages": [user("x"), {"role": "assistant", "content": "y"}]},
-            "#/input/messages/1/role",
-            "the last message must be from the user",
-        ),
         ({"messages": [user("x")] * 1001}, "#/input/messages", "must have at most 1000 entries (has 1001)"),
         ({"messages": [1] * 200_000}, "#/input/messages", "must have at most 1000 entries (has 200000)"),
         ({"prompt": "x", "temperature": 2.5}, "#/input/temperature", "must be at most 2"),
@@ -206,7 +202,7 @@ def test_the_repair_attempt_continues_the_conversation() -> None:
     rendered = made.render({"text": "x"})
     again = made.repair(rendered, "Sure!", "the reply has no JSON object")
     assert again.messages[:-2] == rendered.messages
-    assert again.messages[-2] == Turn("assistant", "Sure!")
+    assert again.messages[-2] == Turn.of("assistant", "Sure!")
     assert again.messages[-1].role == "user"
     assert "the reply has no JSON object" in again.messages[-1].text
     assert (again.system, again.settings, again.reply_schema) == (
