@@ -1,11 +1,12 @@
 # Everything a contributor runs. A bare checkout needs only Python 3.11+, git and make.
 PYTHON ?= python3
 VENV := .venv
+LITELLM := .venv-litellm
 BIN := $(VENV)/bin
 PACKAGES := jobs prompts providers speech workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: up test chaos lint bench lock clean
+.PHONY: up test chaos lint bench bench-litellm lock clean
 
 up: $(VENV)/.run
 	$(BIN)/ringback up $(ARGS)
@@ -32,27 +33,38 @@ chaos: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# Beside LiteLLM's proxy, which gets an environment of its own.
+bench-litellm: $(VENV)/.dev $(LITELLM)/.installed
+	$(BIN)/python -m benchmarks.litellm $(ARGS)
+
 # Names, versions and hashes only: no lock file may hold a download address.
 lock: $(VENV)/.bootstrap
 	$(BIN)/uv pip compile $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra offline-speech -c requirements/run.txt -o requirements/local.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra offline-speech --group dev -c requirements/local.txt -o requirements/dev.txt
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 clean:
-	rm -rf $(VENV) .ringback
+	rm -rf $(VENV) $(LITELLM) .ringback
 
 $(VENV)/.bootstrap: requirements/bootstrap.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
-$(VENV)/.run: $(VENV)/.bootstrap requirements/run.txt pyproject.toml
-	$(INSTALL) --compile-bytecode --require-hashes -r requirements/run.txt
+$(VENV)/.run: $(VENV)/.bootstrap requirements/local.txt pyproject.toml
+	$(INSTALL) --compile-bytecode --require-hashes -r requirements/local.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# Wheels only: nothing of it runs while it is installed.
+$(LITELLM)/.installed: $(VENV)/.bootstrap requirements/litellm.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LITELLM)
+	$(BIN)/uv pip install --quiet --no-build --compile-bytecode --require-hashes --python $(LITELLM)/bin/python -r requirements/litellm.txt
 	@touch $@
