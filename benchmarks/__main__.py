@@ -2,22 +2,17 @@
 
 import argparse
 import asyncio
-import os
-import platform
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import aiohttp
 import msgspec
 
 from benchmarks import accept, guard, memory, overhead, startup, streams, system, table, throughput, upstream, usage
 from benchmarks.bench import Bench
 from benchmarks.callers import Callers, closed_loop
-from benchmarks.children import Failed, child
+from benchmarks.children import FAILURES, child, reason
 from benchmarks.figures import Row
 from benchmarks.scale import FULL, QUICK, Scale
 
@@ -41,8 +36,6 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     failure: str = ""
     """Why there are no rows."""
 
-
-_FAILURES = (Failed, aiohttp.ClientError, OSError, TimeoutError)
 
 Report = dict[str, Section]
 
@@ -83,30 +76,13 @@ async def _section(
     title = TITLES[letter]
     try:
         rows = await measured
-    except* _FAILURES as group:
-        found = Section(title=title, rows=[], failure=_reason(group))
+    except* FAILURES as group:
+        found = Section(title=title, rows=[], failure=reason(group))
         say(f"{title}\n  could not be measured: {found.failure}\n")
     else:
         found = Section(title=title, rows=rows)
         say(table.section(title, module.HOW, rows))
     return found
-
-
-def _reason(failure: BaseException) -> str:
-    """The first of what may be a group of a group of failures; callers mostly fail all alike."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return f"{type(failure).__name__}: {failure}"
-
-
-def machine() -> dict[str, Any]:
-    """On what this runs, in general terms."""
-    return {
-        "system": platform.system(),
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-    }
 
 
 def _options() -> argparse.Namespace:
@@ -126,8 +102,8 @@ def main() -> int:
     import uvloop
 
     options = _options()
-    found = machine()
-    began, busy, ours = time.monotonic(), usage.busy_s(), usage.ours_s()
+    found = usage.machine()
+    watch = usage.Watch()
     print(
         f"Ringback: one gateway, one worker, embedded Valkey (AOF everysec), one fake upstream.\n"
         f"{found['cores']} cores, {found['architecture']}, {found['system']}, Python {found['python']};"
@@ -136,15 +112,14 @@ def main() -> int:
     )
     try:
         report = uvloop.run(run(QUICK if options.quick else FULL, options.only, lambda text: print(text, flush=True)))
-    except* _FAILURES as group:
-        print(f"benchmarks: {_reason(group)}", file=sys.stderr)
+    except* FAILURES as group:
+        print(f"benchmarks: {reason(group)}", file=sys.stderr)
         sys.exit(1)
     except* KeyboardInterrupt:
         sys.exit(130)
-    seconds = time.monotonic() - began
+    seconds, others = watch.seconds, watch.others
     missed = sum(row.met is False for section in report.values() for row in section.rows)
     aimed = sum(row.met is not None for section in report.values() for row in section.rows)
-    others = (usage.busy_s() - busy - (usage.ours_s() - ours)) / (seconds * (os.cpu_count() or 1))
     print(f"{aimed - missed} of {aimed} targets met; took {seconds:.0f} s")
     print(f"Other work took {others:.0%} of the machine's CPU meanwhile")
     if options.json:

@@ -15,7 +15,8 @@ from benchmarks.inbox import Inbox
 
 PROMPT = "Say something about a quick brown fox."
 _LIMIT_S = 30.0
-_FIRST_TOKEN = re.compile(rb'"content":"[^"]')
+FIRST_TOKEN = re.compile(rb'"content": ?"[^"]')
+"""In a streamed chat completion."""
 _FIRST_DELTA = re.compile(rb"event: text\.delta\ndata: .+\n\n")
 _SUCCEEDED = b"event: job.succeeded\n"
 
@@ -60,13 +61,7 @@ class Callers:
 
     async def __aenter__(self) -> "Callers":
         """Opens the HTTP client and the inbox for callbacks."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
-            timeout=aiohttp.ClientTimeout(total=_LIMIT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"content-type": "application/json", "accept-encoding": "identity"},
-            auto_decompress=False,
-        )
+        self._session = opened_session()
         await self._inbox.start()
         return self
 
@@ -82,8 +77,8 @@ class Callers:
 
         async def call(began: float) -> Timing:
             async with self._session.post(url, data=body) as response:
-                await _expect(response, 200)
-                first = await _until(response, _FIRST_TOKEN)
+                await expect(response, 200)
+                first = await until(response, FIRST_TOKEN)
             return Timing(first=first - began, whole=time.monotonic() - began)
 
         return call
@@ -110,8 +105,8 @@ class Callers:
             job_id = await self._submit(model)
             accepted = time.monotonic()
             async with self._session.get(f"{self._gateway}/v1/jobs/{job_id}/events") as response:
-                await _expect(response, 200)
-                first = await _until(response, _FIRST_DELTA, last=_SUCCEEDED)
+                await expect(response, 200)
+                first = await until(response, _FIRST_DELTA, last=_SUCCEEDED)
             return Timing(accepted=accepted - began, first=first - began, whole=time.monotonic() - began)
 
         return call
@@ -124,9 +119,20 @@ class Callers:
     async def _submit(self, model: str, **more: Any) -> str:
         body = _json(type="generate", input={"prompt": PROMPT}, model=f"openai/{model}", **more)
         async with self._session.post(f"{self._gateway}/v1/jobs", data=body) as response:
-            await _expect(response, 202)
+            await expect(response, 202)
             await response.read()
             return response.headers["location"].rpartition("/")[2]
+
+
+def opened_session() -> aiohttp.ClientSession:
+    """The one HTTP client, without a limit of connections; to be closed."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
+        timeout=aiohttp.ClientTimeout(total=_LIMIT_S),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"content-type": "application/json", "accept-encoding": "identity"},
+        auto_decompress=False,
+    )
 
 
 async def closed_loop(call: Call, *, callers: int, seconds: float, spread_s: float = 0.0) -> Batch:
@@ -175,12 +181,13 @@ def _json(**fields: Any) -> bytes:
     return msgspec.json.encode(fields)
 
 
-async def _expect(response: aiohttp.ClientResponse, status: int) -> None:
+async def expect(response: aiohttp.ClientResponse, status: int) -> None:
+    """Raises `Failed` with the beginning of the answer if it has another status."""
     if response.status != status:
         raise Failed(f"{response.method} {response.url.path}: {response.status} {(await response.text())[:300]}")
 
 
-async def _until(response: aiohttp.ClientResponse, first: re.Pattern[bytes], *, last: bytes = b"[DONE]") -> float:
+async def until(response: aiohttp.ClientResponse, first: re.Pattern[bytes], *, last: bytes = b"[DONE]") -> float:
     """Reads the whole answer, which must hold `last`; when what is looked for `first` had come."""
     seen, at = b"", math.nan
     async for chunk in response.content.iter_any():

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 
 from jobs.process import settle
@@ -21,6 +22,17 @@ _STRANGE = ("RINGBACK_", "AWS_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_", 
 
 class Failed(Exception):
     """Something under measurement did not do what is measured."""
+
+
+FAILURES = (Failed, aiohttp.ClientError, OSError, TimeoutError)
+"""Whatever makes a measurement impossible."""
+
+
+def reason(failure: BaseException) -> str:
+    """The first of what may be a group of a group of failures; callers mostly fail all alike."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return f"{type(failure).__name__}: {failure}"
 
 
 def environment(**added: str) -> dict[str, str]:

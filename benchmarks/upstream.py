@@ -14,13 +14,18 @@ INSTANT = "instant"
 """Answers at once: whatever time passes is overhead."""
 PACED = "paced"
 """Speaks as models do: 200 ms to the first token, then 12 more in 300 ms."""
+HALF = "half"
+"""Answers after half a second."""
 SLOW = "slow"
 """Answers after one second."""
 
 _WORDS = ("The ", "quick ", "brown ", "fox ", "jumps ", "over ", "the ", "lazy ", "dog ", "again ", "and ", "again.")
+ANSWER = "".join(_WORDS)
+"""Of all models but the paced one, which adds a word before it."""
 _SCRIPTS = {
     INSTANT: Script(deltas=_WORDS),
     PACED: Script(deltas=("Well: ", *_WORDS), first_s=0.2, delta_s=0.025),
+    HALF: Script(deltas=_WORDS, first_s=0.5),
     SLOW: Script(deltas=_WORDS, first_s=1.0),
 }
 

@@ -2,8 +2,11 @@
 
 import math
 import os
+import platform
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 _MIB = 1024.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -43,6 +46,40 @@ def children(pid: int) -> dict[int, list[str]]:
     """The processes that it started, with their command lines."""
     listed = _read(pid, f"task/{pid}/children")
     return {int(child): _read(int(child), "cmdline").split("\0") for child in listed.split()}
+
+
+def tree(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    return [pid, *(descendant for child in children(pid) for descendant in tree(child))]
+
+
+def machine() -> dict[str, Any]:
+    """On what this runs, in general terms."""
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+
+
+class Watch:
+    """Looks at the whole machine while something is measured."""
+
+    def __init__(self) -> None:
+        """Begins."""
+        self._began, self._busy, self._ours = time.monotonic(), busy_s(), ours_s()
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has looked."""
+        return time.monotonic() - self._began
+
+    @property
+    def others(self) -> float:
+        """The share (0 to 1) of the machine's CPU that has gone to other work; ours counts once it has ended."""
+        work = busy_s() - self._busy - (ours_s() - self._ours)
+        return work / (self.seconds * (os.cpu_count() or 1))
 
 
 def _kib(text: str, name: str) -> float:
