@@ -46,6 +46,9 @@ class Submission:
         given = _part(request.input, "#/input")
         job_type.validate(given)
         _check_nesting(given, "#/input")
+        for pointer, url in job_type.urls(given):
+            if objection := self._policy.objection(url):
+                raise errors.InvalidRequest.at(pointer, objection)
         metadata = _metadata(request.metadata)
         self._check_callback(request)
         route = self._route(request, job_type)

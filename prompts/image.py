@@ -5,8 +5,10 @@ All four vendors take these kinds: PNG, JPEG, GIF and WebP.
 
 import base64
 import string
+from typing import Literal, get_args
 
-MEDIA_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
+MediaType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+MEDIA_TYPES: tuple[MediaType, ...] = get_args(MediaType)
 SIZE_LIMIT = 5 * 1024 * 1024
 """Bytes of one image, decoded."""
 COUNT_LIMIT = 20
@@ -16,7 +18,7 @@ _HEAD = 16
 """Characters of base64 that hold enough bytes to tell an image's kind by."""
 
 
-def media_type_of(content: bytes) -> str | None:
+def media_type_of(content: bytes) -> MediaType | None:
     """What `content`, or at least 12 bytes from its beginning, is; `None` for anything but the four kinds."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"

@@ -59,6 +59,12 @@ def guarded_session(policy: AddressPolicy, *, total_s: float) -> aiohttp.ClientS
     )
 
 
+def refusal(failure: Exception) -> AddressRefused | None:
+    """Why the address may not be called, if that is what failed."""
+    cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
+    return cause if isinstance(cause, AddressRefused) else None
+
+
 async def _refuse_redirect(
     session: aiohttp.ClientSession, context: SimpleNamespace, redirect: aiohttp.TraceRequestRedirectParams
 ) -> None:

@@ -11,7 +11,7 @@ from yarl import URL
 from jobs.addresses import AddressPolicy
 from jobs.destinations import Destinations
 from jobs.store.deliveries import EXCERPT_BYTES, Due
-from workers.destinations.guard import AddressRefused, guarded_session
+from workers.destinations.guard import AddressRefused, guarded_session, refusal
 from workers.destinations.service import Outcome
 
 
@@ -45,7 +45,7 @@ class HttpSender:
         except TimeoutError:
             return Outcome(verdict="again", error=f"no complete answer within {self._attempt_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as failure:
-            if refused := _refusal(failure):
+            if refused := refusal(failure):
                 return Outcome(verdict="never", error=f"refused: {refused}")
             return Outcome(verdict="again", error=f"{type(failure).__name__}: {failure}"[:500])
 
@@ -90,9 +90,3 @@ async def _read_excerpt(response: aiohttp.ClientResponse) -> str:
         excerpt += chunk
     # What is no text grows when it is made text.
     return excerpt.decode(errors="replace").encode()[:EXCERPT_BYTES].decode(errors="ignore")
-
-
-def _refusal(failure: Exception) -> AddressRefused | None:
-    """Why the address may not be called, if that is what failed."""
-    cause = failure.os_error if isinstance(failure, aiohttp.ClientConnectorError) else failure
-    return cause if isinstance(cause, AddressRefused) else None
