@@ -1,5 +1,6 @@
 """What is asked of a model and what that consumed: target names, settings, usage, cost."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -58,11 +59,23 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What all calls of a job cost."""
+    """What calls cost together."""
 
     usd: float
     complete: bool = True
     """False: the price of some call is not known, and it is not in the sum."""
+
+    @classmethod
+    def of(cls, calls: Sequence[ModelCall]) -> "Cost | None":
+        """What these calls cost; `None` if the price of none of them is known."""
+        known = [call.cost_usd for call in calls if call.cost_usd is not None]
+        # A billionth of a dollar, as each call's cost is rounded to: sums do not depend on their order.
+        return cls(usd=round(sum(known), 9), complete=len(known) == len(calls)) if known else None
+
+
+def usage_of(calls: Sequence[ModelCall]) -> Usage:
+    """What these calls used together."""
+    return sum((call.usage for call in calls), Usage())
 
 
 def split_model(target: str) -> tuple[str, str]:

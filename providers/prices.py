@@ -65,6 +65,7 @@ class Prices:
         Reads `OPENAI_BASE_URL`: what another server than OpenAI's takes for a model is not known.
         """
         self._own = {name: _own(target.price) for name, target in targets.items() if target.price is not None}
+        self._loaded = False
         host = urlsplit(os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com").hostname or ""
         self._openai = host == "api.openai.com" or host.endswith(".api.openai.com")
 
@@ -84,8 +85,13 @@ class Prices:
         rates = None if entry is None else _listed(entry.get_prices(datetime.now(UTC)), usage.input_tokens)
         return None if rates is None else rates.cost(usage)
 
+    def looks_up(self, target: str) -> bool:
+        """Whether the cost of that target is looked up in the list, which is not loaded yet."""
+        return not self._loaded and target not in self._own and split_model(target)[0] not in FREE
+
     def load(self) -> None:
         """Loads the list, for which the first price would have to wait (40 ms). For a thread."""
+        self._loaded = True
         _entry("openai", "")
 
 

@@ -1,7 +1,7 @@
 """Runs a prompt's job: renders it, streams the model's answer into the log, checks the output, repairs it once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -10,7 +10,7 @@ import structlog
 
 from jobs import errors
 from jobs.job import Deadline, JobSpec, PromptRef
-from jobs.model import ModelCall, Usage, split_model
+from jobs.model import ModelCall, Usage, split_model, usage_of
 from jobs.settings import Timeouts
 from prompts.registry import JobType, Registry, Rendered, ReplyInvalid
 from providers import errors as provider_errors
@@ -27,6 +27,10 @@ class OutputTruncated(errors.JobFailure):
     code = "output_truncated"
 
 
+def _unknown(_target: str, _usage: Usage) -> None:
+    """The price of everything where there is no price list."""
+
+
 class Progress(msgspec.Struct, kw_only=True):
     """What a run has come to so far; read by whoever ends the job, however it ends."""
 
@@ -34,16 +38,32 @@ class Progress(msgspec.Struct, kw_only=True):
     """Unique to the attempt."""
     deadline: float = math.inf
     """When the attempt must be over, on the event loop's clock."""
+    earlier: tuple[ModelCall, ...] = ()
+    """The calls of attempts before this one."""
     calls: list[ModelCall] = []
-    """Every call to a model so far."""
+    """Every call to a model so far in this attempt."""
+    price: Callable[[str, Usage], float | None] = _unknown
+    """What a call to that `provider/model` that used so much costs, in US dollars."""
     output: Any = None
     prompt: PromptRef | None = None
     """The prompt that was rendered; `None` before that."""
 
+    def record(self, call: ModelCall) -> ModelCall:
+        """Keeps a call that is over, and returns it with what it cost."""
+        refused = call.outcome == "failed" and call.usage == Usage()
+        priced = msgspec.structs.replace(call, cost_usd=0.0 if refused else self.price(call.model, call.usage))
+        self.calls.append(priced)
+        return priced
+
     @property
     def usage(self) -> Usage:
-        """Of all calls together."""
-        return sum((call.usage for call in self.calls), Usage())
+        """Of all calls of this attempt."""
+        return usage_of(self.calls)
+
+    @property
+    def all_calls(self) -> tuple[ModelCall, ...]:
+        """Every call to a model for this job."""
+        return (*self.earlier, *self.calls)
 
 
 class Answering:
@@ -113,7 +133,13 @@ class Answering:
             priority=spec.priority,
             hedge=spec.hedge,
         )
-        async with aclosing(self._router.answer(question, progress.calls.append)) as items:
+
+        def record(call: ModelCall) -> None:
+            call = progress.record(call)
+            if call.outcome == "answered" or call.usage != Usage():
+                narrator.usage("answer", call)
+
+        async with aclosing(self._router.answer(question, record)) as items:
             async for item in items:
                 match item:
                     case Delta(text):
@@ -123,7 +149,6 @@ class Answering:
                     case Asked(target):
                         narrator.ask(target)
                     case Answer():
-                        narrator.usage("answer", item.usage)
                         if item.finish == "content_filter":
                             raise provider_errors.ContentFiltered(provider=split_model(narrator.target)[0])
                         return item

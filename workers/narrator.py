@@ -9,7 +9,7 @@ import msgspec
 
 from jobs import event
 from jobs.event import Event
-from jobs.model import Usage
+from jobs.model import ModelCall
 from jobs.store.jobs import Claim, JobStore
 from workers.persistence import persist
 
@@ -52,9 +52,10 @@ class Narrator:
         self.target = target
         self._wake.set()
 
-    def usage(self, stage: str, usage: Usage) -> None:
-        """What one call to a provider consumed."""
-        self._buffer.append(event.make("usage", stage=stage, model=self.target, **msgspec.structs.asdict(usage)))
+    def usage(self, stage: str, call: ModelCall) -> None:
+        """What one call to a model consumed, whatever became of it."""
+        told = {"model": call.model, "outcome": call.outcome, "estimated": call.estimated, "cost_usd": call.cost_usd}
+        self._buffer.append(event.make("usage", stage=stage, **told, **msgspec.structs.asdict(call.usage)))
         self._wake.set()
 
     def rest(self) -> list[Event]:

@@ -13,12 +13,13 @@ from jobs import errors
 from jobs.dispatch import Dispatch
 from jobs.event import Event
 from jobs.job import JobError, JobEvent, TerminalStatus, terminal_event
-from jobs.model import Usage
+from jobs.model import Cost, Usage, usage_of
 from jobs.settings import Settings
 from jobs.store.access_keys import TokenBudgets
 from jobs.store.deliveries import Due, NewDelivery
 from jobs.store.jobs import Claim, JobStore
 from providers.errors import ProviderError
+from providers.prices import Prices
 from workers.answering import Answering, Progress
 from workers.delivery import ATTEMPT_LEASE_S, Deliverer
 from workers.leases import Held, Leases
@@ -49,6 +50,7 @@ class Runner:
         self._deliverer = deliverer
         self._dispatch = dispatch
         self._budgets = budgets
+        self._prices = Prices(settings.targets)
 
     async def run(self, job_id: str) -> None:
         """Claims and runs the job, if there is anything to do for it."""
@@ -63,15 +65,21 @@ class Runner:
                 case "run":
                     total_s = claim.spec.deadline.total_s or self._timeouts.total_s
                     deadline = asyncio.get_running_loop().time() + total_s
-                    progress = Progress(holder=f"{job_id}:{token}", deadline=deadline)
+                    if any(self._prices.looks_up(target) for target in claim.spec.targets):
+                        asyncio.get_running_loop().run_in_executor(None, self._prices.load)
+                    progress = Progress(
+                        holder=f"{job_id}:{token}", deadline=deadline, earlier=claim.calls, price=self._prices.cost
+                    )
                     await self._attempt(claim, progress)
                     await self._spend(claim, progress)
                 case "cancelled":
-                    await self._end(claim, "cancelled", claim.target, Progress())
+                    await self._end(claim, "cancelled", claim.target, Progress(earlier=claim.calls))
                 case "expired":
-                    await self._end(claim, "expired", claim.target, Progress(), errors.StartDeadlineExceeded())
+                    progress = Progress(earlier=claim.calls)
+                    await self._end(claim, "expired", claim.target, progress, errors.StartDeadlineExceeded())
                 case "exhausted":
-                    await self._end(claim, "failed", claim.target, Progress(), errors.AttemptsExhausted())
+                    progress = Progress(earlier=claim.calls)
+                    await self._end(claim, "failed", claim.target, progress, errors.AttemptsExhausted())
 
     async def _spend(self, claim: Claim, progress: Progress) -> None:
         """Counts what the attempt used, whatever became of it, for the API key that owns the job."""
@@ -96,12 +104,14 @@ class Runner:
                 _log.warning("job_taken_over")
                 return
             except TimeoutError:
+                rest = _usage(narrator)
                 error = errors.DeadlineExceeded(f"The job did not finish within its total_s of {total_s:g} s.")
             except errors.RingbackError as failure:
                 error = failure
             except asyncio.CancelledError:
-                if not await self._stopped(held):
+                if not await self._stopped(held, progress):
                     return
+                rest = _usage(narrator)
                 status = "cancelled"
             except Exception:  # noqa: BLE001  # a bug must not make the job a poison pill: it fails, once
                 _log.exception("job_crashed")
@@ -109,7 +119,7 @@ class Runner:
             held.ending = True
             await self._end(claim, status, narrator.target, progress, error, rest)
 
-    async def _stopped(self, held: Held) -> bool:
+    async def _stopped(self, held: Held, progress: Progress) -> bool:
         """Settles a run that was cancelled. True: the caller wanted it, the job must end as cancelled."""
         if held.stopped is None:
             raise asyncio.CancelledError
@@ -120,7 +130,7 @@ class Runner:
             return True
         if held.stopped == "drain":
             try:
-                await self._store.release(held.claim)
+                await self._store.release(held.claim, progress.all_calls)
                 self._dispatch.send(held.claim.spec.id, held.claim.spec.priority)
                 _log.info("job_handed_back")
             except (errors.StaleFence, errors.StoreUnavailable) as refused:
@@ -147,12 +157,14 @@ class Runner:
         error: errors.RingbackError | None = None,
         rest: Sequence[Event] = (),
     ) -> None:
-        ended_ms = _now_ms()
+        ended_ms, calls = _now_ms(), progress.all_calls
+        usage = usage_of(calls)
         fields: dict[str, Any] = {
             "ended_ms": ended_ms,
             "target": target,
-            "usage": progress.usage,
-            "calls": tuple(progress.calls),
+            "usage": usage,
+            "cost": Cost.of(calls),
+            "calls": calls,
             "prompt": progress.prompt,
         }
         if error is not None:
@@ -176,9 +188,14 @@ class Runner:
             status=status,
             code=error.code if error else None,
             model=target,
-            input_tokens=progress.usage.input_tokens,
-            output_tokens=progress.usage.output_tokens,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
         )
+
+
+def _usage(narrator: Narrator) -> list[Event]:
+    """What a stopped run used and did not come to tell; its text is of no use to anyone."""
+    return [event for event in narrator.rest() if event.name == "usage"]
 
 
 def _now_ms() -> int:

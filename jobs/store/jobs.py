@@ -18,6 +18,7 @@ from jobs.job import (
     terminal_event,
     view,
 )
+from jobs.model import ModelCall
 from jobs.settings import Settings
 from jobs.store import keys, listing
 from jobs.store.connection import Call, Connection
@@ -36,6 +37,7 @@ FULL_RETRY_S = 10
 _NO_LIMIT = 2**31
 _json = msgspec.json.Encoder()
 _spec = msgspec.json.Decoder(JobSpec)
+_calls = msgspec.json.Decoder(tuple[ModelCall, ...])
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     last_event: int
     """Id of the last event in the job's log."""
+    calls: tuple[ModelCall, ...] = ()
+    """Calls to models by earlier attempts that handed the job back."""
     next_id: str = ""
     """The job whose turn it is now and which needs a hint, of the same priority; empty if there is none."""
 
@@ -223,7 +227,7 @@ class JobStore:
         )
         if len(reply) == 1:
             return None
-        verdict, spec, fence, attempt, started, target, events, next_id = reply
+        verdict, spec, fence, attempt, started, target, events, calls, next_id = reply
         return Claim(
             verdict=verdict.decode(),
             spec=_spec.decode(spec),
@@ -232,6 +236,7 @@ class JobStore:
             started_ms=int(started) if started else None,
             target=target.decode(),
             last_event=int(events),
+            calls=_calls.decode(calls) if calls else (),
             next_id=next_id.decode(),
         )
 
@@ -323,13 +328,13 @@ class JobStore:
         )
         return {job_id: reply.decode() for job_id, reply in zip(held, replies, strict=True)}
 
-    async def release(self, claim: Claim) -> None:
-        """Hands a running job back for anyone to claim at once.
+    async def release(self, claim: Claim, calls: Sequence[ModelCall] = ()) -> None:
+        """Hands a running job back for anyone to claim at once; `calls` are all calls to models so far.
 
         Raises `errors.StaleFence`, `errors.StoreUnavailable`.
         """
-        again = _ms(HINT_AGAIN_S)
-        if await self._connection.run("release", keys.job(claim.spec.id), claim.spec.id, claim.fence, again) < 0:
+        job_id, made = claim.spec.id, _json.encode(calls) if calls else ""
+        if await self._connection.run("release", keys.job(job_id), job_id, claim.fence, _ms(HINT_AGAIN_S), made) < 0:
             raise errors.StaleFence
 
     async def overdue(self, *, limit: int = 100) -> list[tuple[str, Priority]]:

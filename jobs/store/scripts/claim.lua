@@ -1,6 +1,7 @@
 -- Claims a job for one attempt. KEYS[1]: the job.
 -- ARGV: id, claim token, lease ms, most attempts, ms until a hint is sent again.
--- Returns {verdict, spec, fence, attempt, started ms, target, last event id, id of the job whose turn it is now or ''};
+-- Returns {verdict, spec, fence, attempt, started ms, target, last event id, calls of attempts that handed it back or '',
+-- id of the job whose turn it is now or ''};
 -- verdict is
 --   'run'        the job is running under this fence now, and job.started is in its log
 --   'expired' | 'exhausted' | 'cancelled'   the caller holds the fence and must end the job so
@@ -8,8 +9,8 @@
 local id, token, lease_ms, most, again = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local job = KEYS[1]
 local status, fence, attempt, lease, spec, start_by, first, started, cancel, holder, given, handed_back, watch, turn,
-  priority, owner = unpack(redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by', 'first',
-    'started', 'cancel', 'holder', 'verdict', 'handed_back', 'watch', 'turn', 'priority', 'owner'))
+  priority, owner, calls = unpack(redis.call('HMGET', job, 'status', 'fence', 'attempt', 'lease', 'spec', 'start_by',
+    'first', 'started', 'cancel', 'holder', 'verdict', 'handed_back', 'watch', 'turn', 'priority', 'owner', 'calls'))
 if not status then
   redis.call('ZREM', tag .. ':pending', id)
   return {'missing'}
@@ -18,10 +19,11 @@ if is_terminal(status) then
   redis.call('ZREM', tag .. ':pending', id)
   return {'ended'}
 end
+calls = calls or ''
 local now = now_ms()
 if tonumber(lease) > now then
   -- The same call again after its answer was lost on the way.
-  if holder == token then return {given, spec, fence, attempt, started, first, tostring(last_event(id)), ''} end
+  if holder == token then return {given, spec, fence, attempt, started, first, tostring(last_event(id)), calls, ''} end
   return {'leased'}
 end
 
@@ -39,7 +41,7 @@ if turn then
   if turn == '1' then next_id = pass_turn(priority .. ':' .. owner, now + again) end
 end
 if verdict ~= 'run' then
-  return {verdict, spec, tostring(fence), tostring(attempt), started, first, tostring(last_event(id)), next_id}
+  return {verdict, spec, tostring(fence), tostring(attempt), started, first, tostring(last_event(id)), calls, next_id}
 end
 
 attempt = attempt + 1
@@ -54,4 +56,4 @@ if attempt > 1 then
   log[4] = json({reason = 'new_attempt', provider = provider, model = first})
 end
 local last = tostring(append(id, events, watch, log, 1))
-return {'run', spec, tostring(fence), tostring(attempt), started, first, last, next_id}
+return {'run', spec, tostring(fence), tostring(attempt), started, first, last, calls, next_id}

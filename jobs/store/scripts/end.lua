@@ -32,7 +32,7 @@ log[#log + 1] = final
 local n = append(id, last_event(id), watch, log, 1)
 redis.call('HSET', job, 'final', final, 'events', n)
 redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel', 'watch',
-  'turn')
+  'turn', 'calls')
 redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jobs import errors
 from jobs.event import Event, LoggedEvent
-from jobs.model import Usage
+from jobs.model import ModelCall, Usage
 from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.events import EventLog
@@ -99,7 +99,7 @@ async def test_a_reset_drops_the_text_that_was_not_written(store: Recorder, log:
         tells.text("told")
         await store.appended.wait()
         tells.text("never told")
-        tells.usage("answer", Usage(input_tokens=1))
+        tells.usage("answer", ModelCall(model="fake/one", outcome="failed", usage=Usage(input_tokens=1)))
         tells.text("nor this")
         tells.reset("why", "fake/two")
         tells.text("again")
@@ -127,14 +127,19 @@ async def test_a_change_of_target_is_on_record_before_there_is_anything_to_tell(
     assert store.batches == [[]]
 
 
-async def test_usage_names_its_stage_and_model(store: Recorder, log: EventLog) -> None:
+async def test_usage_names_its_stage_and_the_call_that_it_is_of(store: Recorder, log: EventLog) -> None:
     claim = await running(store)
     async with Narrator(store, claim) as tells:
-        tells.usage("answer", Usage(input_tokens=3, cached_tokens=1))
+        tells.ask("fake/two")
+        usage = Usage(input_tokens=3, cached_tokens=1)
+        tells.usage("answer", ModelCall(model="fake/one", outcome="superseded", usage=usage, cost_usd=0.5))
     (event,) = await log.read(claim.spec.id, 1)
     assert msgspec.json.decode(event.data) == {
         "stage": "answer",
         "model": "fake/one",
+        "outcome": "superseded",
+        "estimated": False,
+        "cost_usd": 0.5,
         "input_tokens": 3,
         "output_tokens": 0,
         "cached_tokens": 1,
@@ -199,7 +204,7 @@ def test_whoever_follows_ends_up_with_the_exact_text(settings: Settings, sayings
                     case "reset":
                         tells.reset("x", "fake/two")
                     case "usage":
-                        tells.usage("answer", Usage())
+                        tells.usage("answer", ModelCall(model="fake/one", outcome="answered"))
                     case _:
                         await asyncio.sleep(0.001)
         heard, resets, usages = "", 0, 0
