@@ -18,18 +18,22 @@ from jobs.dispatch import Dispatch
 from jobs.job import Priority
 from jobs.settings import Settings
 from jobs.store.access_keys import TokenBudgets
+from jobs.store.circuits import Circuits
 from jobs.store.connection import Connection
 from jobs.store.deliveries import Outbox
 from jobs.store.durability import warn_of_weaknesses
 from jobs.store.jobs import JobStore
+from jobs.store.permits import Permits
 from jobs.store.presence import Presence
 from prompts.registry import Registry
 from providers.registry import Services
 from providers.routing.router import Router
+from providers.routing.target import Targets
 from workers.answering import Answering
 from workers.delivery import ATTEMPT_S, Deliverer
 from workers.destinations.http import HttpSender
 from workers.destinations.service import Sender
+from workers.images import Images
 from workers.leases import Leases
 from workers.probe import Probe
 from workers.runner import Runner
@@ -72,6 +76,8 @@ class Runtime:
         self._connection = Connection(settings.redis_url, timeout=STORE_TIMEOUT_S)
         store = JobStore(self._connection, settings)
         self._services = Services(settings)
+        self._targets = Targets(self._services, settings.targets, Circuits(self._connection), Permits(self._connection))
+        self._images = Images(AddressPolicy.of(settings))
         self._leases = Leases(store, settings.lease_s)
         self._deliverer = Deliverer(
             Outbox(self._connection, settings), _senders(settings, self._destinations), self._destinations
@@ -80,7 +86,7 @@ class Runtime:
             settings,
             store,
             self._leases,
-            Answering(self._prompts, Router(self._services), settings.timeouts),
+            Answering(self._prompts, Router(self._targets), settings.timeouts, self._images),
             self._deliverer,
             self._dispatch,
             TokenBudgets(self._connection),
@@ -91,6 +97,7 @@ class Runtime:
             self._leases.keep(),
             self._deliverer.keep_delivering(),
             Sweeper(store, self._dispatch).keep_sweeping(),
+            self._targets.keep_informed(),
             self.probe.keep_probing(send_probe, lambda: len(self._leases), _give_up),
         ):
             task = asyncio.create_task(standing)
@@ -156,7 +163,9 @@ class Runtime:
             task.cancel()
         await asyncio.wait(self._background, timeout=CLOSE_S)
         await self._deliverer.aclose(limit_s=CLOSE_S)
+        await self._targets.aclose()
         await self._services.aclose()
+        await self._images.aclose()
         try:
             await self.probe.withdraw()
         except errors.StoreUnavailable:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from providers import errors
-from providers.service import Answer, Delta
+from providers.service import Answer, Delta, Metered
 
-Items = AsyncGenerator[Delta | Answer, None]
+Items = AsyncGenerator[Delta | Metered | Answer, None]
 
 
 class Patience:
@@ -33,10 +33,13 @@ class Patience:
         if self._timer is not None:
             self._timer.cancel()
 
-    async def next_of(self, items: Items, limit: float, late: type[errors.ProviderError]) -> Delta | Answer:
+    async def next_of(
+        self, items: Items, limit: float, late: type[errors.ProviderError], *, told: float | None = None
+    ) -> Delta | Metered | Answer:
         """The next item.
 
-        Raises `late` if it does not come within `limit` seconds, `errors.StreamInterrupted` at the end.
+        Raises `late` if it does not come within `limit` seconds, `errors.StreamInterrupted` at the end. `told` is the
+        limit that the error names, if it is another.
         """
         self._task = asyncio.current_task()
         assert self._task is not None  # noqa: S101 - always awaited in a task
@@ -51,7 +54,8 @@ class Patience:
             raise errors.StreamInterrupted(provider=self._provider) from error
         except asyncio.CancelledError as error:
             if self._over and self._task.uncancel() <= cancelling:
-                raise late(f"{(late.__doc__ or '').strip()} (limit {limit:g} s)", provider=self._provider) from error
+                said = f"{(late.__doc__ or '').strip()} (limit {told or limit:g} s)"
+                raise late(said, provider=self._provider) from error
             raise
         finally:
             self._deadline = None

@@ -15,7 +15,7 @@ import pytest
 from providers import errors
 from providers.bedrock import client
 from providers.bedrock.client import BedrockService
-from providers.service import Answer, Delta
+from providers.service import Answer, Delta, Metered
 from ringback.testing.script import Script
 from ringback.testing.vendors import eventstream
 from ringback.testing.vendors.server import VendorServer
@@ -56,9 +56,9 @@ async def service(aws: pytest.MonkeyPatch) -> AsyncIterator[BedrockService]:
     await made.aclose()
 
 
-def closable(items: AsyncIterator[Delta | Answer]) -> AsyncGenerator[Delta | Answer, None]:
+def closable(items: AsyncIterator[Delta | Metered | Answer]) -> AsyncGenerator[Delta | Metered | Answer, None]:
     """The same stream with its `aclose()`."""
-    return cast("AsyncGenerator[Delta | Answer, None]", items)
+    return cast("AsyncGenerator[Delta | Metered | Answer, None]", items)
 
 
 class Raw:
@@ -380,3 +380,43 @@ async def test_closing_the_service_ends_its_calls(service: BedrockService, vendo
         async with asyncio.timeout(10):
             await task
     await vendor_server.wait_disconnected()
+
+
+def credential_region(raw: Raw) -> str:
+    """The region for which the last request was signed."""
+    return raw.head.decode().partition("Credential=")[2].split("/")[2]
+
+
+async def test_a_model_s_name_may_say_the_region(aws: pytest.MonkeyPatch) -> None:
+    raw = Raw(chunked(TEXT, event("messageStop", stopReason="end_turn")))
+    async with served(raw, aws) as service:
+        signed = []
+        for model in (MODEL, f"{MODEL}@eu-west-1", f"{MODEL}@ap-northeast-2", MODEL):
+            _, answer = await collect(service, ask(model, "안녕하세요?"))
+            assert answer.model == MODEL
+            assert f"/model/{MODEL}/".replace(":", "%3A").encode() in raw.head
+            signed.append(credential_region(raw))
+
+    assert signed == ["us-east-1", "eu-west-1", "ap-northeast-2", "us-east-1"]
+
+
+async def test_a_region_that_is_none_is_told(service: BedrockService) -> None:
+    with pytest.raises(errors.ModelNotFound, match="nirgends!"):
+        await service.generate(ask(f"{MODEL}@nirgends!", "안녕하세요?"))
+
+
+async def test_the_region_is_known_without_boto3(aws: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    service = BedrockService()
+    assert service.region(f"{MODEL}@eu-west-1") == "eu-west-1"
+    assert service.region(MODEL) == "us-east-1"
+    aws.delenv("AWS_REGION")
+    aws.setenv("AWS_DEFAULT_REGION", "sa-east-1")
+    assert service.region(MODEL) == "sa-east-1"
+    aws.delenv("AWS_DEFAULT_REGION")
+    assert service.region(MODEL) == ""
+
+    (tmp_path / "config").write_text("[default]\nregion = eu-north-1\n")
+    await service.generate(ask(MODEL, "안녕하세요?"))
+
+    assert service.region(MODEL) == "eu-north-1"
+    await service.aclose()

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from jobs import errors
+from jobs.addresses import AddressPolicy
 from jobs.job import Deadline, JobSpec
 from jobs.model import Usage
 from jobs.settings import Settings, Timeouts
@@ -17,8 +18,11 @@ from jobs.store.jobs import JobStore
 from prompts import registry
 from providers.registry import Services
 from providers.routing.router import Router
+from providers.routing.target import Targets
 from tests.integration.store.sample import claimed, spec
+from tests.unit.providers.routing.room import Calm
 from workers.answering import Answering, Progress
+from workers.images import Images
 from workers.narrator import Narrator
 
 PROMPTS = registry.load()
@@ -48,7 +52,10 @@ class Stage:
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self.store, self._log = JobStore(connection, settings), EventLog(connection, settings)
-        self._answering = Answering(PROMPTS, Router(Services(settings)), Timeouts(first_token_s=5, stall_s=5))
+        router = Router(Targets(Services(settings), {}, Calm(), Calm()))
+        self._answering = Answering(
+            PROMPTS, router, Timeouts(first_token_s=5, stall_s=5), Images(AddressPolicy.of(settings))
+        )
 
     async def run(self, *models: str, asks: Any = None, **fields: Any) -> Run:
         """Runs a job with these targets (`fake/…`) to its end, which may be an error."""

@@ -25,13 +25,16 @@ from jobs.store.jobs import JobStore
 from prompts import registry
 from providers.registry import Services
 from providers.routing.router import Router
+from providers.routing.target import Targets
 from ringback.testing.inbox import CallbackInbox
 from tests.integration.store.sample import accepted, claimed, lapse, names, now_ms, running, until
 from tests.stack import KEY_SECRET
+from tests.unit.providers.routing.room import Calm
 from workers import leases as leases_module
 from workers.answering import Answering
 from workers.delivery import ATTEMPT_S, Deliverer
 from workers.destinations.http import HttpSender
+from workers.images import Images
 from workers.leases import Leases
 from workers.runner import Runner
 
@@ -80,7 +83,8 @@ class Worker:
         self.deliverer = Deliverer(
             self.outbox, {"http": HttpSender(policy, Destinations(Settings(webhook_secret=SECRET)), ATTEMPT_S)}
         )
-        self.answering = Answering(PROMPTS, Router(Services(settings)), settings.timeouts)
+        router = Router(Targets(Services(settings), {}, Calm(), Calm()))
+        self.answering = Answering(PROMPTS, router, settings.timeouts, Images(AddressPolicy.of(settings)))
         self.budgets = TokenBudgets(connection)
         self.runner = Runner(
             settings, self.store, self.leases, self.answering, self.deliverer, self.hints, self.budgets

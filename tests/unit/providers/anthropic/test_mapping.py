@@ -121,11 +121,8 @@ def test_usage_is_the_last_word_of_each_count_and_input_includes_the_cache() -> 
     [
         ("end_turn", "stop"),
         ("stop_sequence", "stop"),
-        ("pause_turn", "stop"),
-        ("yet_unknown", "stop"),
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
-        ("tool_use", "tool_calls"),
         ("refusal", "content_filter"),
     ],
 )
@@ -133,6 +130,13 @@ def test_reasons_to_stop(reason: str, finish: str) -> None:
     text = [block(0, type="text", text=""), delta(0, type="text_delta", text="Hi")]
     answer = assembled(start(), *text, *end(reason, output_tokens=1)).answer()
     assert (answer.finish, answer.model, answer.text) == (finish, "claude-x", "Hi")
+
+
+@pytest.mark.parametrize("reason", ["pause_turn", "yet_unknown", "tool_use"])
+def test_what_is_no_end_of_an_answer(reason: str) -> None:
+    text = [block(0, type="text", text=""), delta(0, type="text_delta", text="Hi")]
+    with pytest.raises(errors.MalformedAnswer):
+        assembled(start(), *text, *end(reason, output_tokens=1)).answer()
 
 
 def test_thinking_and_unknown_events_are_not_part_of_the_answer() -> None:
@@ -145,7 +149,12 @@ def test_thinking_and_unknown_events_are_not_part_of_the_answer() -> None:
         event(type="not_yet_invented", value=1),
         block(1, type="text", text="Hi"),
     )
-    assert not assembly.ended
+    assert not assembly.complete
+    with pytest.raises(errors.StreamInterrupted):
+        assembly.answer()
+    for last in end("end_turn"):
+        assembly.add_event(last)
+    assert assembly.complete
     assert assembly.answer().text == "Hi"
 
 
