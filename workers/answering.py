@@ -12,10 +12,13 @@ from jobs import errors
 from jobs.job import Deadline, JobSpec, PromptRef
 from jobs.model import ModelCall, Usage, split_model, usage_of
 from jobs.settings import Timeouts
-from prompts.registry import JobType, Registry, Rendered, ReplyInvalid
+from prompts.registry import JobType, Registry, ReplyInvalid
+from prompts.turn import ToolCall
 from providers import errors as provider_errors
 from providers.routing.router import Asked, Limits, Question, Restart, Router
-from providers.service import Answer, Ask, Delta, Message, Text
+from providers.service import Answer, Ask, Delta
+from workers.asking import ask_of, images_named
+from workers.images import Images
 from workers.narrator import Narrator
 
 _log = structlog.get_logger(__name__)
@@ -69,11 +72,12 @@ class Progress(msgspec.Struct, kw_only=True):
 class Answering:
     """Runs jobs whose type is a prompt file."""
 
-    def __init__(self, prompts: Registry, router: Router, timeouts: Timeouts) -> None:
+    def __init__(self, prompts: Registry, router: Router, timeouts: Timeouts, images: Images) -> None:
         """`timeouts` hold where a job's own deadline says nothing."""
         self._prompts = prompts
         self._router = router
         self._timeouts = timeouts
+        self._images = images
 
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
         """Leaves the output in `progress`. Raises `errors.JobFailure`."""
@@ -83,7 +87,9 @@ class Answering:
         value: dict[str, Any] = msgspec.json.decode(spec.input)
         job_type.validate(value)
         rendered = job_type.render(value)
-        answer = await self._stream(spec, spec.targets, value, rendered, narrator, progress)
+        fetched = await self._images.fetch(images_named(rendered))
+        ask = ask_of(rendered, fetched, task=spec.type, subject=value)
+        answer = await self._stream(spec, spec.targets, ask, narrator, progress)
         try:
             progress.output = _checked(job_type, answer, value, progress)
             return
@@ -93,8 +99,8 @@ class Answering:
         # Whoever answered corrects it; those before it have failed already.
         again = spec.targets[spec.targets.index(narrator.target) :]
         narrator.reset("output_invalid", narrator.target)
-        repair = job_type.repair(rendered, answer.text, reason)
-        answer = await self._stream(spec, again, value, repair, narrator, progress)
+        repair = ask_of(job_type.repair(rendered, answer.text, reason), fetched, task=spec.type, subject=value)
+        answer = await self._stream(spec, again, repair, narrator, progress)
         try:
             progress.output = _checked(job_type, answer, value, progress)
         except ReplyInvalid as invalid:
@@ -110,20 +116,10 @@ class Answering:
         self,
         spec: JobSpec,
         asked: Sequence[str],
-        value: dict[str, Any],
-        rendered: Rendered,
+        ask: Ask,
         narrator: Narrator,
         progress: Progress,
     ) -> Answer:
-        ask = Ask(
-            model="",
-            system=rendered.system,
-            messages=tuple(Message(role=turn.role, parts=(Text(turn.text),)) for turn in rendered.messages),
-            settings=rendered.settings,
-            output_schema=rendered.reply_schema,
-            task=spec.type,
-            subject=value,
-        )
         question = Question(
             ask=ask,
             targets=tuple(asked),
@@ -157,7 +153,8 @@ class Answering:
 
 def _checked(job_type: JobType, answer: Answer, value: dict[str, Any], progress: Progress) -> dict[str, Any]:
     try:
-        output = job_type.parse(answer.text, value)
+        calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in answer.tool_calls)
+        output = job_type.parse(answer.text, value, calls)
     except ReplyInvalid:
         if answer.finish == "length":
             raise OutputTruncated from None
