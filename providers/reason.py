@@ -14,9 +14,11 @@ _WINDOW = 12
 
 
 def disclosable(reason: str, ask: Ask, secrets: Iterable[str | None] = ()) -> str | None:
-    """The reason as it may be shown to callers and logged; `None` if it repeats what is not ours to tell."""
+    """The reason as it may be shown and logged; `None` if it repeats what is not ours to tell, or is no reason."""
     short = " ".join(reason.split())[:LIMIT]
     if any(secret and secret in reason for secret in secrets):
+        return None
+    if short.startswith("<"):  # a proxy's page
         return None
     if any(_quotes(short, " ".join(text.split())) for text in _texts(ask)):
         return None

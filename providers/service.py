@@ -75,6 +75,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """The job's validated input, for the same providers."""
 
 
+GRACE_S = 0.25
+"""Seconds for which a stream is still read once the vendor has said why its answer ends: for usage and end mark."""
+
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -126,6 +129,13 @@ class AIService(Protocol):
         """What can be asked of `model`. Asking for more raises `errors.Unsupported` before any call is made."""
         ...
 
+    def region(self, model: str) -> str:
+        """Where `model` runs, e.g. `eu-west-1`; empty if the vendor has but one place, or none is configured.
+
+        Cheap: imports and asks nothing.
+        """
+        ...
+
     async def generate(self, ask: Ask) -> Answer:
         """The whole answer at once.
 
@@ -140,7 +150,9 @@ class AIService(Protocol):
         `Metered` may come anywhere in between, from vendors that tell early; each replaces the one before.
 
         Errors, cancellation, attempts and limits as for `generate`; an `aclose()` of the iterator closes the
-        connection too. A stream that ends without the vendor's own end mark raises `errors.StreamInterrupted`.
+        connection too. What counts as the end is that the vendor says why the answer ends: then there is an answer
+        after `GRACE_S` at the latest, whether an end mark comes or not. A stream that ends without such a reason
+        raises `errors.StreamInterrupted`.
         """
         ...
 

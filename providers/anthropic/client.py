@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,10 +11,12 @@ import msgspec
 from providers import errors
 from providers.anthropic.errors import from_connection, from_status_error
 from providers.anthropic.mapping import PROVIDER, Assembly, request, takes_schema
-from providers.service import Answer, Ask, Capabilities, Delta
+from providers.service import GRACE_S, Answer, Ask, Capabilities, Delta, Metered
 
 if TYPE_CHECKING:
     import anthropic
+    from anthropic import AsyncStream
+    from anthropic.types import RawMessageStreamEvent
 
 _CONNECT_S: Final = 10.0
 _BEDROCK: Final = "bedrock/"
@@ -55,6 +57,12 @@ class AnthropicService:
         """Images and tools with every model; structured outputs since Claude 4.5."""
         return Capabilities(images=True, tools=True, json_schema=takes_schema(model))
 
+    def region(self, model: str) -> str:
+        """See `AIService`. On Bedrock that of the environment; a profile's is not looked up."""
+        if not model.startswith(_BEDROCK):
+            return ""
+        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+
     async def generate(self, ask: Ask) -> Answer:
         """See `AIService`."""
         connection = await self._connection(ask.model)
@@ -67,7 +75,7 @@ class AnthropicService:
                 assembly.add_message(await response.parse())
         return assembly.answer()
 
-    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """See `AIService`."""
         connection = await self._connection(ask.model)
         arguments = request(ask, ask.model.removeprefix(_BEDROCK))
@@ -78,8 +86,12 @@ class AnthropicService:
                 async for event in events:
                     if text := assembly.add_event(event):
                         yield Delta(text)
-        if not assembly.ended:
-            raise errors.StreamInterrupted(provider=PROVIDER)
+                    elif event.type == "message_start":
+                        yield Metered(assembly.usage())
+                    elif assembly.complete:
+                        break
+                if assembly.complete:
+                    await _finish(connection, events)
         yield assembly.answer()
 
     async def aclose(self) -> None:
@@ -97,6 +109,19 @@ class AnthropicService:
             if on_bedrock not in self._connections:
                 self._connections[on_bedrock] = await asyncio.to_thread(_to_bedrock if on_bedrock else _direct)
             return self._connections[on_bedrock]
+
+
+async def _finish(connection: _Connection, events: "AsyncStream[RawMessageStreamEvent]") -> None:
+    """Reads to the end of a complete answer, so that its connection can be used again; but only for a moment.
+
+    Whatever goes wrong now takes nothing from the answer, unless Anthropic itself says that there is an error.
+    """
+    import httpx2
+
+    with suppress(TimeoutError, httpx2.TransportError, *connection.malformed):
+        async with asyncio.timeout(GRACE_S):
+            async for _ in events:
+                pass
 
 
 def _direct() -> _Connection:

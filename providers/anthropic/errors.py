@@ -44,6 +44,7 @@ _BY_TYPE: dict[str, type[errors.ProviderError]] = {
 }
 _TOO_LONG = ("prompt is too long", "exceed context limit", "input is too long")
 _FILTERED = ("content filtering policy",)
+_NO_PREFILL = ("does not support assistant message prefill",)
 
 
 def from_status_error(error: "anthropic.APIStatusError", ask: Ask, secret: str | None) -> errors.ProviderError:
@@ -55,6 +56,8 @@ def from_status_error(error: "anthropic.APIStatusError", ask: Ask, secret: str |
         return errors.ContextTooLong(detail, provider=PROVIDER)
     if any(phrase in words for phrase in _FILTERED):
         return errors.ContentFiltered(detail, provider=PROVIDER)
+    if any(phrase in words for phrase in _NO_PREFILL):
+        return errors.Unsupported(detail, provider=PROVIDER)
     retry_after = _retry_after(error)
     cls = _BY_TYPE.get(_type(error))
     if cls is not None:

@@ -20,12 +20,17 @@ DEFAULT_MAX_TOKENS: Final = 4096
 _WITHOUT_SCHEMA = re.compile(r"claude-(?:instant|v?[23]|(?:opus|sonnet)-4-(?:0|1|2025))")
 """Models from before structured outputs (Claude 4.5)."""
 _FINISHES: dict[str, Finish] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-"""Every other reason (`end_turn`, `stop_sequence`, `pause_turn`) is a `stop`."""
+"""No other reason is taken for a success.
+
+`pause_turn` says that the answer is not complete; it belongs to tools that run at Anthropic, which are never asked for.
+"""
 
 
 def takes_schema(model: str) -> bool:
@@ -107,8 +112,11 @@ class Assembly:
         self._calls: dict[int, _PendingCall] = {}
         self._counts: dict[str, int] = {}
         self._stop_reason: str | None = None
-        self.ended = False
-        """Whether the end mark has come."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more of the answer can come: it comes with the last event but `message_stop`."""
+        return self._stop_reason is not None
 
     def add_message(self, message: "types.Message") -> None:
         """Takes in a whole answer. Raises `errors.MalformedAnswer` for what is none."""
@@ -128,13 +136,23 @@ class Assembly:
             raise _malformed() from error
 
     def answer(self) -> Answer:
-        """The whole answer. Raises `errors.ContentFiltered` if the model refused before any of it came."""
+        """The whole answer.
+
+        Raises `errors.StreamInterrupted` if Anthropic did not say that it is complete, `errors.ContentFiltered` if the
+        model refused before any of it came, `errors.MalformedAnswer` if it ends for a reason that is none.
+        """
+        if self._stop_reason is None:
+            raise errors.StreamInterrupted("The answer ended without a stop reason", provider=PROVIDER)
         text = "".join(self._texts)
-        finish = _FINISHES.get(self._stop_reason or "", "stop")
+        finish = _FINISHES.get(self._stop_reason)
+        if finish is None:
+            raise errors.MalformedAnswer(f"The model gave up on its answer: {self._stop_reason}", provider=PROVIDER)
         calls = self._tool_calls(truncated=finish == "length")
+        if finish == "tool_calls" and not calls:
+            raise errors.MalformedAnswer("The answer is said to call tools, but calls none", provider=PROVIDER)
         if finish == "content_filter" and not text and not calls:
             raise errors.ContentFiltered("the model refused to answer", provider=PROVIDER)
-        return Answer(text=text, finish=finish, usage=self._usage(), model=self._model, tool_calls=calls)
+        return Answer(text=text, finish=finish, usage=self.usage(), model=self._model, tool_calls=calls)
 
     def _event(self, event: "types.RawMessageStreamEvent") -> str:
         match event.type:
@@ -152,10 +170,8 @@ class Assembly:
             case "message_delta":
                 self._stop_reason = event.delta.stop_reason or self._stop_reason
                 self._count(event.usage)
-            case "message_stop":
-                self.ended = True
             case _:
-                pass  # content_block_stop, and events yet to be invented
+                pass  # content_block_stop, message_stop, and events yet to be invented
         return ""
 
     def _start(self, message: "types.Message") -> None:
@@ -182,7 +198,8 @@ class Assembly:
         }
         self._counts |= {name: count for name, count in counts.items() if count is not None}
 
-    def _usage(self) -> Usage:
+    def usage(self) -> Usage:
+        """What has been counted so far."""
         count = self._counts.get
         return Usage(
             input_tokens=count("input", 0) + count("cache_read", 0) + count("cache_creation", 0),

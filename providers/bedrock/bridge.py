@@ -28,7 +28,8 @@ class Aborted(Exception):
 class Call:
     """One blocking call: made by the loop, run by a thread, aborted by either."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self.aborted = False
@@ -50,8 +51,17 @@ class Call:
 
         A connection that is only being opened is given up when it is open, before anything is sent.
         """
+        self.aborted = True
+        self.hang_up()
+
+    def hang_up_in(self, seconds: float) -> None:
+        """In the thread: hangs up if the call still has its socket after so many seconds."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self.hang_up)
+
+    def hang_up(self) -> None:
+        """Closes the connection: a thread that waits for it finds its end."""
         with self._lock:
-            self.aborted = True
             sock, self._socket = self._socket, None
             if sock is not None:
                 # Not the method of an SSLSocket, which would also drop the TLS state that the thread is using.
@@ -74,18 +84,20 @@ class Bridge:
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises; cancelling aborts it."""
-        call = Call()
+        loop = asyncio.get_running_loop()
+        call = Call(loop)
         self._calls.add(call)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, _as_current, call, work)
+            return await loop.run_in_executor(self._pool, _as_current, call, work)
         finally:
             self._calls.discard(call)
             call.abort()
 
     async def iterate(self, work: Callable[[], Generator[T, None, None]]) -> AsyncIterator[T]:
         """What `work` yields or raises; cancelling and closing abort it."""
-        call = Call()
-        feed = _Feed[T](asyncio.get_running_loop(), call)
+        loop = asyncio.get_running_loop()
+        call = Call(loop)
+        feed = _Feed[T](loop, call)
         self._calls.add(call)
         self._pool.submit(_as_current, call, lambda: feed.fill(work))
         try:

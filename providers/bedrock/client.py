@@ -1,86 +1,128 @@
-"""`BedrockService`: the boto3 client, made once, and the calls through it."""
+"""`BedrockService`: one boto3 client for each region, made when it is first needed, and the calls through it."""
 
 import os
 import threading
 from collections.abc import AsyncIterator, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
+import msgspec
+
 from providers import errors
-from providers.bedrock import mapping
+from providers.bedrock import bridge, mapping
 from providers.bedrock.bridge import Bridge
 from providers.bedrock.errors import translated
 from providers.bedrock.mapping import PROVIDER
-from providers.service import Answer, Ask, Capabilities, Delta
+from providers.service import GRACE_S, Answer, Ask, Capabilities, Delta, Metered
 
 CONNECT_S = 10.0
 READ_S = 900.0
 """Seconds of silence after which a thread gives up by itself; the limits of jobs are far below."""
 CALLS = 1024
 """Calls at once, each with a thread and a connection while it lasts."""
+_ENDS_EARLY = (errors.StreamInterrupted, errors.Stalled, errors.MalformedAnswer)
 
 
 class BedrockService:
-    """Bedrock's Converse, with the credentials, profile, region and endpoint that boto3 finds; `AWS_REGION` too."""
+    """Bedrock's Converse, with the credentials, profile, region and endpoint that boto3 finds; `AWS_REGION` too.
+
+    `<model>@<region>` asks the model in that region, with the same credentials.
+    """
 
     name = PROVIDER
 
     def __init__(self) -> None:
         self._bridge = Bridge(CALLS)
         self._making = threading.Lock()
-        self._client: Any = None
+        self._clients: dict[str, Any] = {}
+        """By the region that a model's name gives; empty: the one that boto3 finds."""
 
     def capabilities(self, model: str) -> Capabilities:
         """See `AIService`."""
-        return mapping.capabilities(model)
+        return mapping.capabilities(split_region(model)[0])
+
+    def region(self, model: str) -> str:
+        """See `AIService`. That of a profile is known once a first call has been made."""
+        _, named = split_region(model)
+        if named:
+            return named
+        if (client := self._clients.get("")) is not None:
+            return str(client.meta.region_name)
+        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
 
     async def generate(self, ask: Ask) -> Answer:
         """See `AIService`."""
         return await self._bridge.run(lambda: self._converse(ask))
 
-    def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+    def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """See `AIService`."""
         return self._bridge.iterate(lambda: self._converse_stream(ask))
 
     async def aclose(self) -> None:
         """See `AIService`."""
         self._bridge.close()
-        client, self._client = self._client, None
-        if client is not None:
+        while self._clients:
+            _, client = self._clients.popitem()
             client.close()
 
     def _converse(self, ask: Ask) -> Answer:
+        model, region = split_region(ask.model)
+        ask = msgspec.structs.replace(ask, model=model)
         reader = mapping.AnswerReader(ask)
         with translated(ask):
-            response = self._connected().converse(**mapping.request(ask))
+            response = self._connected(region).converse(**mapping.request(ask))
         reader.read_whole(response)
         return reader.answer()
 
-    def _converse_stream(self, ask: Ask) -> Generator[Delta | Answer, None, None]:
+    def _converse_stream(self, ask: Ask) -> Generator[Delta | Metered | Answer, None, None]:
+        model, region = split_region(ask.model)
+        ask = msgspec.structs.replace(ask, model=model)
         reader = mapping.AnswerReader(ask)
         with translated(ask):
-            events = self._connected().converse_stream(**mapping.request(ask))["stream"]
+            events = self._connected(region).converse_stream(**mapping.request(ask))["stream"]
             with closing(events):
                 for event in events:
                     if text := reader.read(event):
                         yield Delta(text)
+                    elif reader.complete:
+                        break
+                if reader.complete:
+                    _finish(events, reader, ask)
         yield reader.answer()
 
-    def _connected(self) -> Any:
+    def _connected(self, region: str) -> Any:
         with self._making:
-            if self._client is None:
-                self._client = _make()
-        return self._client
+            if region not in self._clients:
+                self._clients[region] = _make(region)
+            return self._clients[region]
 
 
-def _make() -> Any:
+def split_region(model: str) -> tuple[str, str]:
+    """`<model>@<region>` as its two parts; the region is empty if none is named."""
+    name, _, region = model.partition("@")
+    return name, region
+
+
+def _finish(events: Any, reader: mapping.AnswerReader, ask: Ask) -> None:
+    """Reads the usage, which comes after the stop reason, and to the end of the stream; but only for a moment.
+
+    Whatever goes wrong now takes nothing from the answer, unless Bedrock itself says that there is an error.
+    """
+    if (call := bridge.current()) is not None:
+        call.hang_up_in(GRACE_S)
+    with suppress(*_ENDS_EARLY), translated(ask):
+        for event in events:
+            reader.read(event)
+
+
+def _make(region: str) -> Any:
     import boto3
     from botocore.config import Config
 
     from providers.bedrock.connections import announce
 
     # Of the two variables boto3 itself reads only AWS_DEFAULT_REGION, all other SDKs of Amazon only AWS_REGION.
-    session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
+    session = boto3.session.Session(region_name=region or os.environ.get("AWS_REGION") or None)
     config = Config(
         retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=CALLS,
@@ -91,6 +133,8 @@ def _make() -> Any:
     try:
         client = session.client("bedrock-runtime", config=config)
     except ValueError as error:
+        if region:
+            raise errors.ModelNotFound(f"{region!r}, after the model's @, is no region", provider=PROVIDER) from error
         raise errors.BadRequest(f"Bedrock cannot be reached as configured: {error}", provider=PROVIDER) from error
     client.meta.events.register("before-parse.bedrock-runtime.Converse", _complete)
     announce(client)

@@ -19,6 +19,7 @@ _MEANT: tuple[tuple[re.Pattern[str], type[errors.ProviderError]], ...] = (
         errors.ContextTooLong,
     ),
     (re.compile(r"content filter", re.IGNORECASE), errors.ContentFiltered),
+    (re.compile(r"must end with a user message|message prefill", re.IGNORECASE), errors.Unsupported),
     (re.compile(r"model identifier is invalid", re.IGNORECASE), errors.ModelNotFound),
 )
 """What a ValidationException says in words only."""

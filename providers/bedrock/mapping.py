@@ -93,6 +93,11 @@ class AnswerReader:
         self._stop_reason: str | None = None
         self._usage = Usage()
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more of the answer can come; its usage still may."""
+        return self._stop_reason is not None
+
     def read(self, event: dict[str, Any]) -> str:
         """Takes in one event of a stream and returns its text, which may be empty.
 
@@ -141,6 +146,8 @@ class AnswerReader:
         calls = tuple(call for tool in self._calls.values() if (call := _tool_call(tool)) is not None)
         if len(calls) < len(self._calls) and finish != "length":
             raise errors.MalformedAnswer("The arguments of a tool call are not a JSON object", provider=PROVIDER)
+        if finish == "tool_calls" and not calls:
+            raise errors.MalformedAnswer("The answer is said to call tools, but calls none", provider=PROVIDER)
         return Answer(text=text, finish=finish, usage=self._usage, model=self._model, tool_calls=calls)
 
 

@@ -23,6 +23,10 @@ class FakeService:
         """Text only, whatever the model."""
         return text_only.CAPABILITIES
 
+    def region(self, model: str) -> str:
+        """See `AIService`. A fake runs nowhere."""
+        return ""
+
     async def generate(self, ask: Ask) -> Answer:
         """The whole answer, after the time that its stream takes."""
         async for item in self.stream(ask):

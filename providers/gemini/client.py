@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from providers import errors
 from providers.gemini import mapping
-from providers.gemini.errors import refused, translated
+from providers.gemini.errors import broken, refused, translated
 from providers.gemini.mapping import PROVIDER
 from providers.gemini.transport import CURRENT, Exchange, session
-from providers.service import Answer, Ask, Capabilities, Delta
-from providers.sse import EventReader
+from providers.service import Answer, Ask, Capabilities, Delta, Metered
+from providers.sse import Events
 
 if TYPE_CHECKING:
     import aiohttp
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from google.genai.client import Client
 
 _KEYS = ("GOOGLE_API_KEY", "GEMINI_API_KEY")
+_VERTEX = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE")
 
 
 class GeminiService:
@@ -38,6 +39,14 @@ class GeminiService:
         """See `AIService`."""
         return mapping.capabilities(model)
 
+    def region(self, model: str) -> str:
+        """See `AIService`. Vertex has locations, the Gemini API is one place."""
+        if self._client is not None:
+            return (_requests(self._client).location or "") if self._client.vertexai else ""
+        if not any(os.environ.get(name, "").lower() in ("1", "true") for name in _VERTEX):
+            return ""
+        return os.environ.get("GOOGLE_CLOUD_LOCATION") or "global"
+
     async def generate(self, ask: Ask) -> Answer:
         """See `AIService`."""
         client = await self._connected()
@@ -49,7 +58,7 @@ class GeminiService:
         reader.read(mapping.decoded(response.body or ""))
         return reader.answer()
 
-    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """See `AIService`."""
         client = await self._connected()
         path = f"{mapping.resource(ask, vertex=client.vertexai)}:streamGenerateContent?alt=sse"
@@ -59,19 +68,22 @@ class GeminiService:
             with translated(ask, exchange, self._secrets), _sending(exchange):
                 # Returns once the response has begun, if with success. Its generator is left alone: see docs/decisions.
                 await _requests(client).async_request_streamed("post", path, body)
-            content, events = exchange.content(), EventReader()
-            ended = False
-            while not ended:
-                with translated(ask, exchange, self._secrets):
-                    chunk = await content.readany()
-                    ended = not chunk
-                    arrived = events.end() if ended else events.feed(chunk)
-                for event in arrived:
+            events = Events(exchange.content(), PROVIDER, lambda error: broken(error, exchange))
+            async for event in events:
+                try:
                     response = mapping.decoded(event)
-                    if response.error is not None:
-                        raise refused(response.error, ask, self._secrets)
-                    if text := reader.read(response):
-                        yield Delta(text)
+                except errors.MalformedAnswer:
+                    if not reader.complete:  # else it held no part of the answer
+                        raise
+                    continue
+                if response.error is not None:
+                    raise refused(response.error, ask, self._secrets)
+                if text := reader.read(response):
+                    yield Delta(text)
+                if reader.metered is not None:
+                    yield Metered(reader.metered)
+                    reader.metered = None
+                events.limit(complete=reader.complete)
             yield reader.answer()
         finally:
             exchange.close()

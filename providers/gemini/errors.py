@@ -11,9 +11,9 @@ from providers import errors, reason
 from providers.gemini.mapping import PROVIDER
 from providers.gemini.transport import Exchange
 from providers.service import Ask
-from providers.sse import EventTooLong
 
 _TOO_LONG = re.compile(r"token count .*exceeds the maximum", re.IGNORECASE)
+_NO_PREFILL = re.compile(r"ending with a model turn|multiturn requests? ends? with a user role", re.IGNORECASE)
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 
 
@@ -34,9 +34,7 @@ def translated(ask: Ask, exchange: Exchange, secrets: Iterable[str]) -> Iterator
     except GoogleAuthError as error:  # of Vertex, whose tokens have to be fetched
         raise errors.AuthenticationFailed(f"Google gave no token: {type(error).__name__}", provider=PROVIDER) from error
     except (aiohttp.ClientError, OSError) as error:
-        raise _broken(error, exchange) from error
-    except EventTooLong:
-        raise errors.MalformedAnswer("An event without an end", provider=PROVIDER) from None
+        raise broken(error, exchange) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # So the SDK fails at a request that it cannot build, and at an answer that is not what it expects.
         cls = errors.MalformedAnswer if exchange.connected else errors.BadRequest
@@ -55,11 +53,14 @@ def refused(status: dict[str, Any], ask: Ask, secrets: Iterable[str]) -> errors.
         return errors.AuthenticationFailed(detail, provider=PROVIDER)
     if code == 400 and _TOO_LONG.search(said):
         return errors.ContextTooLong(detail, provider=PROVIDER)
+    if code == 400 and _NO_PREFILL.search(said):
+        return errors.Unsupported(detail, provider=PROVIDER)
     http_status = code if isinstance(code, int) else 500
-    return errors.from_status(http_status, detail, provider=PROVIDER, retry_after=_retry_after(details))
+    return errors.from_status(http_status, detail or f"HTTP status {http_status}", provider=PROVIDER, retry_after=_retry_after(details))
 
 
-def _broken(error: aiohttp.ClientError | OSError, exchange: Exchange) -> errors.ProviderError:
+def broken(error: aiohttp.ClientError | OSError, exchange: Exchange) -> errors.ProviderError:
+    """What a broken connection means."""
     if isinstance(error, aiohttp.ClientConnectorError):
         why = error.os_error.strerror or type(error.os_error).__name__
         return errors.ConnectionFailed(f"Cannot connect to {error.host}:{error.port}: {why}", provider=PROVIDER)

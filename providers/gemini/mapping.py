@@ -180,6 +180,19 @@ class AnswerReader:
         self._usage = _UsageMetadata()
         self._model = ask.model
         self._id = ""
+        self._began = False
+        self._premature = False
+        self.metered: Usage | None = None
+        """Usage that was told before the end, for who takes it away."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more of the answer can come.
+
+        The reason alone does not say so: earlier models and some proxies put `STOP` into every chunk. So it counts
+        only after a part of the answer that came without it, and if none came after it.
+        """
+        return self._finish is not None and self._began and not self._premature
 
     def read(self, response: Response) -> str:
         """Takes in one response and returns its text, which may be empty.
@@ -190,18 +203,36 @@ class AnswerReader:
             raise errors.ContentFiltered(f"Gemini blocked the prompt: {blocked}", provider=PROVIDER)
         self._model = response.model_version or self._model
         self._id = response.response_id or self._id
-        self._usage = response.usage_metadata or self._usage
         text = ""
+        finish = None
+        calls = len(self._calls)
         for candidate in response.candidates[:1]:
-            self._finish = candidate.finish_reason or self._finish
+            finish = candidate.finish_reason
             for part in candidate.content.parts:
                 if part.function_call is not None:
                     self._calls.append(self._call(part.function_call))
                 elif not part.thought:
                     text += part.text
+        if text or len(self._calls) > calls:
+            self._premature = self._premature or self._finish is not None
+            self._began = self._began or finish is None
+        self._finish = finish or self._finish
+        if (usage := response.usage_metadata) is not None and usage != self._usage:
+            self._usage = usage
+            if self._finish is None:
+                self.metered = self._counted()
         if text:
             self._text.append(text)
         return text
+
+    def _counted(self) -> Usage:
+        """Gemini counts thoughts beside the candidates, and cached tokens within the prompt."""
+        return Usage(
+            input_tokens=self._usage.prompt_token_count + self._usage.tool_use_prompt_token_count,
+            output_tokens=self._usage.candidates_token_count + self._usage.thoughts_token_count,
+            cached_tokens=self._usage.cached_content_token_count,
+            reasoning_tokens=self._usage.thoughts_token_count,
+        )
 
     def _call(self, call: _FunctionCall) -> ToolCall:
         self._id = self._id or uuid.uuid4().hex
@@ -218,14 +249,8 @@ class AnswerReader:
         finish = self._finished()
         if finish == "content_filter" and not text:
             raise errors.ContentFiltered(f"Gemini withheld the answer: {self._finish}", provider=PROVIDER)
-        # Gemini counts thoughts beside the candidates, and cached tokens within the prompt.
-        usage = Usage(
-            input_tokens=self._usage.prompt_token_count + self._usage.tool_use_prompt_token_count,
-            output_tokens=self._usage.candidates_token_count + self._usage.thoughts_token_count,
-            cached_tokens=self._usage.cached_content_token_count,
-            reasoning_tokens=self._usage.thoughts_token_count,
-        )
-        return Answer(text=text, finish=finish, usage=usage, model=self._model, tool_calls=tuple(self._calls))
+        calls = tuple(self._calls)
+        return Answer(text=text, finish=finish, usage=self._counted(), model=self._model, tool_calls=calls)
 
     def _finished(self) -> Finish:
         match self._finish:

@@ -41,6 +41,10 @@ class OfflineService:
         """Text only."""
         return text_only.CAPABILITIES
 
+    def region(self, model: str) -> str:
+        """See `AIService`. It runs here."""
+        return ""
+
     async def generate(self, ask: Ask) -> Answer:
         """The whole answer.
 

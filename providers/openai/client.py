@@ -7,7 +7,6 @@ types, and its HTTP stack costs milliseconds of CPU for each call.
 import asyncio
 import os
 import urllib.request
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -18,8 +17,8 @@ from jobs.errors import ConfigurationError
 from providers import errors
 from providers.openai.errors import PROVIDER, from_client, from_response
 from providers.openai.mapping import Assembly, request_body
-from providers.service import Answer, Ask, Capabilities, Delta
-from providers.sse import EventReader, EventTooLong
+from providers.service import Answer, Ask, Capabilities, Delta, Metered
+from providers.sse import BROKEN, Events
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 _CONNECT_S: Final = 10.0
@@ -29,7 +28,6 @@ _LINGER_S: Final = 1.0
 _ERROR_BODY: Final = 64 * 1024
 _OFFICIAL: Final = ("api.openai.com", ".openai.azure.com")
 _END_MARK: Final = b"[DONE]"
-_BROKEN: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class OpenAIService:
@@ -55,6 +53,10 @@ class OpenAIService:
         """All of them: which model on which server lacks one only the server knows, and says by a refusal."""
         return Capabilities(images=True, tools=True, json_schema=True)
 
+    def region(self, model: str) -> str:
+        """See `AIService`. A server is in one place."""
+        return ""
+
     async def generate(self, ask: Ask) -> Answer:
         """See `AIService`."""
         response = await self._post(ask, stream=False)
@@ -63,10 +65,10 @@ class OpenAIService:
         finally:
             response.release()
 
-    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Answer]:
+    async def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """See `AIService`."""
         response = await self._post(ask, stream=True)
-        ended = False
+        marked = False
         try:
             assembly = Assembly(ask)
             if response.content_type != "text/event-stream":  # a server that cannot stream answers as a whole
@@ -74,19 +76,21 @@ class OpenAIService:
                 if answer.text:
                     yield Delta(answer.text)
             else:
-                async for event in _Events(response.content):
+                events = Events(response.content, PROVIDER, _broken)
+                async for event in events:
                     if event.startswith(_END_MARK):
+                        marked = True
                         break
                     if text := assembly.add(event):
                         yield Delta(text)
-                else:  # not every server sends the end mark, but a finish reason must have come
-                    if not assembly.finished:
-                        raise errors.StreamInterrupted(provider=PROVIDER)
+                    if assembly.metered is not None:
+                        yield Metered(assembly.metered)
+                        assembly.metered = None
+                    events.limit(complete=assembly.complete)
                 answer = assembly.answer()
-            ended = True
             yield answer
         finally:
-            if not ended:
+            if not marked:
                 response.close()
             elif not response.content.is_eof():
                 # The connection returns to the pool by itself once its last bytes are here, which is about now.
@@ -105,13 +109,13 @@ class OpenAIService:
             self._session = self._open()
         try:
             response = await self._session.post(self._url, data=body, allow_redirects=False)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise from_client(error, answering=False) from error
         if response.status == 200:
             return response
         try:
             refusal = await response.content.read(_ERROR_BODY)
-        except _BROKEN:
+        except BROKEN:
             refusal = b""  # the status says enough
         finally:
             response.release()
@@ -130,40 +134,17 @@ class OpenAIService:
         )
 
 
+def _broken(error: aiohttp.ClientError | OSError) -> errors.ProviderError:
+    return from_client(error, answering=True)
+
+
 async def _whole(response: aiohttp.ClientResponse, assembly: Assembly) -> Answer:
     try:
         body = await response.read()
-    except _BROKEN as error:
-        raise from_client(error, answering=True) from error
+    except BROKEN as error:
+        raise _broken(error) from error
     assembly.add(body)
     return assembly.answer()
-
-
-class _Events:
-    """The data of a response's server-sent events, as they come."""
-
-    __slots__ = ("_content", "_reader", "_ready")
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-        self._reader = EventReader()
-        self._ready: deque[bytes] = deque()
-
-    def __aiter__(self) -> "_Events":
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._ready:
-            try:
-                chunk = await self._content.readany()
-                self._ready.extend(self._reader.feed(chunk) if chunk else self._reader.end())
-            except _BROKEN as error:
-                raise from_client(error, answering=True) from error
-            except EventTooLong as error:
-                raise errors.MalformedAnswer("an event without an end", provider=PROVIDER) from error
-            if not chunk and not self._ready:
-                raise StopAsyncIteration
-        return self._ready.popleft()
 
 
 def _proxy_for(url: URL) -> str | None:

@@ -35,6 +35,16 @@ _TOO_LONG = (
     "prompt is too long",
 )
 """In the messages of servers that have no code for it (vLLM, LM Studio, proxies)."""
+_NO_PREFILL = (
+    "expected last role user or tool",
+    "assistant message prefill",
+    "must end with a user message",
+    "ending with a model turn",
+)
+"""In the messages of Mistral, and of proxies before Anthropic, Bedrock and Gemini."""
+
+
+_MEANT = (errors.ContextTooLong, errors.ContentFiltered, errors.Unsupported)
 
 
 class _Reported(msgspec.Struct):
@@ -56,7 +66,7 @@ def from_response(status: int, headers: Mapping[str, str], body: bytes, ask: Ask
     retry_after = _retry_after(headers)
     detail = disclosable(reported.message, ask, (key,)) or f"HTTP status {status}"
     cls = _by_words(reported)
-    if cls is errors.ContextTooLong or cls is errors.ContentFiltered:  # no status tells these from other bad requests
+    if cls in _MEANT:  # no status tells these from other bad requests
         return cls(detail, provider=PROVIDER)
     return errors.from_status(status, detail, provider=PROVIDER, retry_after=retry_after)
 
@@ -74,7 +84,7 @@ def from_event(error: bytes, ask: Ask) -> errors.ProviderError:
     return cls(detail, provider=PROVIDER)
 
 
-def from_client(error: aiohttp.ClientError | TimeoutError | OSError, *, answering: bool) -> errors.ProviderError:
+def from_client(error: aiohttp.ClientError | OSError, *, answering: bool) -> errors.ProviderError:
     """What a broken connection means; `answering`: the response had begun."""
     if answering:
         return errors.StreamInterrupted(f"the connection broke: {type(error).__name__}", provider=PROVIDER)
@@ -88,6 +98,8 @@ def _by_words(reported: _Reported) -> type[errors.ProviderError] | None:
     message = reported.message.lower()
     if any(words in message for words in _TOO_LONG):
         return errors.ContextTooLong
+    if any(words in message for words in _NO_PREFILL):
+        return errors.Unsupported
     return _BY_CODE.get(reported.code) or _BY_CODE.get(reported.kind)
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from jobs.model import Usage
 from providers import errors
-from providers.openai.errors import from_event
+from providers.openai.errors import PROVIDER, from_event
 from providers.service import Answer, Ask, Finish, Image, Message, Text, Tool, ToolCall, ToolResult
 
 _REASONING_MODEL = re.compile(r"(?:.*/)?(?:o[1-9]|gpt-5(?!.*-chat))(?:[-.].*)?")
@@ -22,13 +22,37 @@ _STRICT_KEYWORDS = frozenset({
 })
 # fmt: on
 _FINISHES: dict[str, Finish] = {
+    "stop": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "complete": "stop",
+    "completed": "stop",
     "length": "length",
     "max_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
     "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "prohibited_content": "content_filter",
+    "recitation": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "sensitive": "content_filter",
 }
-"""Every other reason (`stop`, `eos`, `end_turn`, …) is a `stop`."""
+"""By the reason in lower case: OpenAI's five, and what servers and proxies pass on of other vendors'.
+
+No other reason is taken for a success: servers also end streams with `error`, `abort`, `network_error` or
+`insufficient_system_resource`.
+"""
+_NO_REASON = frozenset({"", "null", "none"})
+"""What some servers send for `null` before the end."""
 
 
 def request_body(ask: Ask, *, stream: bool, official: bool) -> bytes:
@@ -174,12 +198,20 @@ class Assembly:
         self._calls: list[_PendingCall] = []
         self._usage = Usage()
         self._refused = False
-        self._finish: Finish | None = None
+        self._reason = ""
+        self._began = False
+        self._premature = False
+        self.metered: Usage | None = None
+        """Usage that was told before the end, for who takes it away."""
 
     @property
-    def finished(self) -> bool:
-        """Whether the vendor has said why the answer ends."""
-        return self._finish is not None
+    def complete(self) -> bool:
+        """Whether nothing more of the answer can come.
+
+        The reason alone does not say so: some proxies put one into every chunk, also before the first text. So it
+        counts only after a part of the answer that came without it, and if none came after it.
+        """
+        return self._reason != "" and self._began and not self._premature
 
     def add(self, document: bytes) -> str:
         """Takes in one completion or chunk and returns the text it adds; empty if none.
@@ -189,13 +221,15 @@ class Assembly:
         try:
             completion = _decoder.decode(document)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise errors.MalformedAnswer(f"not a chat completion: {error}", provider="openai") from error
+            if self.complete:  # so it held no part of the answer
+                return ""
+            raise errors.MalformedAnswer(f"not a chat completion: {error}", provider=PROVIDER) from error
         if completion.error and completion.error != b"null":
             raise from_event(completion.error, self._ask)
         if completion.model:
             self._model = completion.model
         if completion.usage is not None:
-            self._usage = _usage(completion.usage)
+            self._count(_usage(completion.usage))
         added = ""
         for choice in completion.choices or ():
             if choice.index:
@@ -203,22 +237,45 @@ class Assembly:
             message = choice.delta or choice.message
             if message is not None:
                 added = self._add_message(message)
-            if choice.finish_reason:
-                self._finish = _FINISHES.get(choice.finish_reason, "stop")
+            reason = (choice.finish_reason or "").lower()
+            if reason not in _NO_REASON:
+                self._reason = reason
+            elif message is not None and (added or message.tool_calls):
+                self._began = True
         return added
 
     def answer(self) -> Answer:
-        """The whole answer. Raises `errors.ContentFiltered` if it was blocked before any of it came."""
+        """The whole answer.
+
+        Raises `errors.StreamInterrupted` if the server did not say why it ends, `errors.ContentFiltered` if it was
+        blocked before any of it came, `errors.MalformedAnswer` if it ends for a reason that is none.
+        """
+        if not self._reason:
+            raise errors.StreamInterrupted("The answer ended without a finish reason", provider=PROVIDER)
         text = "".join(self._texts)
-        finish = self._finish or "stop"
+        finish = _FINISHES.get(self._reason)
+        if finish is None:
+            raise errors.MalformedAnswer(f"The server gave up on its answer: {self._reason[:40]}", provider=PROVIDER)
         calls = self._tool_calls(truncated=finish == "length")
-        if not text and not calls and (self._refused or finish == "content_filter"):
-            raise errors.ContentFiltered(provider="openai")
+        if self._refused and finish == "stop":
+            finish = "content_filter"
+        if not text and not calls and finish == "content_filter":
+            raise errors.ContentFiltered(provider=PROVIDER)
         if calls and finish == "stop":
             finish = "tool_calls"
+        if finish == "tool_calls" and not calls:
+            raise errors.MalformedAnswer("The answer is said to call tools, but calls none", provider=PROVIDER)
         return Answer(text=text, finish=finish, usage=self._usage, model=self._model, tool_calls=calls)
 
+    def _count(self, usage: Usage) -> None:
+        if usage != self._usage:
+            self._usage = usage
+            if not self._reason:
+                self.metered = usage
+
     def _add_message(self, message: _Message) -> str:
+        if self._reason and (message.content or message.tool_calls):
+            self._premature = True
         if message.tool_calls:
             for call in message.tool_calls:
                 self._add_call(call)
@@ -253,7 +310,7 @@ class Assembly:
                 if truncated and n == len(self._calls) - 1:
                     break
                 detail = f"the arguments of the tool call {pending.name!r} are not a JSON object"
-                raise errors.MalformedAnswer(detail, provider="openai") from error
+                raise errors.MalformedAnswer(detail, provider=PROVIDER) from error
             calls.append(ToolCall(pending.id or f"call_{n}", pending.name, arguments))
         return tuple(calls)
 

@@ -17,14 +17,23 @@ Fault = Literal[
     "unauthorized",  # 401 or the vendor's form of it
     "forbidden",  # 403
     "model_not_found",  # 404 or the vendor's form of it
+    "rejects_prefill",  # the vendor's own 400 if the last message is the assistant's; else the answer
+    "html_error",  # 502 and a proxy's HTML page
     "reset",  # connection reset before the response headers
     "hang",  # accepts the request and never answers
+    "hang_after_headers",  # sends the response headers and then nothing
     "cut",  # mid-stream: connection closed after `fault_after` deltas
     "stall",  # mid-stream: silence after `fault_after` deltas
     "error_in_stream",  # mid-stream: the vendor's own error event (overloaded) after `fault_after` deltas
-    "no_end_mark",  # all deltas come, then the stream closes cleanly without the vendor's end mark
-    "malformed_event",  # mid-stream: an event that is not valid JSON after `fault_after` deltas
+    "malformed_event",  # mid-stream: besides the answer, an event that is not valid JSON after `fault_after` deltas
+    "malformed_delta",  # mid-stream: the delta after `fault_after` deltas is not valid JSON, all others are intact
+    "keep_alives",  # mid-stream: before each delta what says nothing: comments, pings, events of kinds yet unknown
+    "no_end_mark",  # the finish reason comes, the vendor's end mark does not; the stream closes cleanly
+    "no_finish",  # all deltas come, then the stream closes cleanly without finish reason and end mark
+    "open_end",  # the finish reason comes, then silence: the connection stays open
 ]
+"""A whole answer has no events: there `malformed_…` damages the document, `no_finish` sends half of it, and
+`keep_alives`, `no_end_mark` and `open_end` do nothing."""
 
 
 class ToolUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +48,7 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """One scripted answer."""
 
     deltas: tuple[str, ...] = ("Hello", ", ", "world", ".")
-    """The answer's text, as the pieces in which it is streamed."""
+    """The answer's text, as the pieces in which it is streamed; none: an empty answer."""
     first_s: float = 0.0
     """Seconds of silence before the answer starts."""
     delta_s: float = 0.0

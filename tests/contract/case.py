@@ -55,15 +55,23 @@ WHOLE: dict[Fault, Expected] = {
     "cut": Expected(error=errors.StreamInterrupted),
     "error_in_stream": Expected(error=errors.Overloaded, retry_after=True),
     "malformed_event": Expected(error=errors.MalformedAnswer),
-    "no_end_mark": Expected(error=errors.MalformedAnswer),
+    "malformed_delta": Expected(error=errors.MalformedAnswer),
+    "no_finish": Expected(error=errors.MalformedAnswer),
+    "html_error": Expected(error=errors.Unavailable),
 }
 """For `generate`: a body that ends in the midst is `cut` where its length was announced, else simply not valid."""
 
 STREAMED: dict[Fault, Expected] = WHOLE | {
     "error_in_stream": Expected(error=errors.Overloaded),
-    "no_end_mark": Expected(error=errors.StreamInterrupted),
+    "no_finish": Expected(error=errors.StreamInterrupted),
 }
 """For `stream`; an error in mid-stream has no headers that could hold a `retry_after`."""
+
+SILENT: tuple[Fault, ...] = ("hang", "hang_after_headers", "stall")
+"""The faults that are silence: whoever waits decides for how long."""
+
+HARMLESS: tuple[Fault, ...] = ("keep_alives", "no_end_mark", "open_end")
+"""The faults that take nothing from an answer: it must be given as if there were none."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +97,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Exceptions from `STREAMED`."""
     takes_sampling: bool = True
     """The vendor takes `temperature` and `top_p`; else they must not be sent."""
+    meters_early: bool = False
+    """The vendor tells the usage so far in its streams before their end."""
     reports_cached: bool = True
     """The vendor reports cached tokens."""
     reports_reasoning: bool = True

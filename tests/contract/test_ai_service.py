@@ -7,7 +7,7 @@ import pytest
 
 from jobs.model import ModelSettings, Usage
 from providers import errors
-from providers.service import AIService, Delta, Image, Message, Text, ToolCall, ToolResult
+from providers.service import AIService, Answer, Delta, Image, Message, Metered, Text, ToolCall, ToolResult
 from ringback.testing.script import Script, ToolUse
 from ringback.testing.vendors.server import VendorServer
 from tests.contract.asking import (
@@ -15,10 +15,12 @@ from tests.contract.asking import (
     SCHEMA,
     SCRIPT,
     WEATHER,
+    Item,
     Way,
     ask_of,
     both_ways,
     closable,
+    collect_into,
     only_sent,
     streamed,
     user,
@@ -77,8 +79,31 @@ async def test_deltas_come_one_by_one(wired: Case, service: AIService, vendor_se
             text = ""
             while text != "".join(SCRIPT.deltas[:3]):
                 item = await anext(items)
-                assert isinstance(item, Delta)
-                text += item.text
+                assert not isinstance(item, Answer)
+                text += item.text if isinstance(item, Delta) else ""
+
+
+async def test_usage_is_told_early(wired: Case, service: AIService, vendor_server: VendorServer) -> None:
+    """And once, as long as it does not change: what a broken-off call has cost is then known."""
+    vendor_server.script(SCRIPT)
+    seen: list[Item] = []
+
+    await collect_into(seen, service.stream(ask_of(wired)))
+
+    told = [item.usage.input_tokens for item in seen if isinstance(item, Metered)]
+    assert told == ([40] if wired.meters_early else [])
+
+
+@both_ways
+async def test_nothing_said_is_an_answer(
+    wired: Case, way: Way, service: AIService, vendor_server: VendorServer
+) -> None:
+    vendor_server.script(Script(deltas=()))
+
+    answer = await way(service, ask_of(wired))
+
+    assert (answer.text, answer.finish, answer.tool_calls) == ("", "stop", ())
+    assert answer.usage.input_tokens == Script().input_tokens
 
 
 @pytest.mark.parametrize("write_size", [1, 2, 7])

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import traceback
+from typing import get_args
 
 import pytest
 
 from providers import errors
-from providers.service import AIService, Answer, Delta
-from ringback.testing.script import Fault, Script
+from providers.service import AIService, Answer, Delta, Message, Text
+from ringback.testing.script import Fault, Script, ToolUse
 from ringback.testing.vendors.server import VendorServer
 from tests.contract.asking import (
     ENDLESS,
@@ -22,9 +23,10 @@ from tests.contract.asking import (
     closable,
     collect_into,
     streamed,
+    user,
     whole,
 )
-from tests.contract.case import STREAMED, WHOLE, Case, Expected
+from tests.contract.case import HARMLESS, SILENT, STREAMED, WHOLE, Case, Expected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -45,7 +47,12 @@ async def fails(
     told = "".join(traceback.format_exception(error)) + repr(error) + error.detail
     for secret in (SECRET, *(value for name, value in server.environment().items() if "KEY" in name)):
         assert secret not in told
+    assert "<" not in error.detail, "a proxy's page is no reason"
     assert len(server.received) == 1
+
+
+async def test_no_fault_is_left_out() -> None:
+    assert {*WHOLE, *SILENT, *HARMLESS, "rejects_prefill"} == set(get_args(Fault))
 
 
 @pytest.mark.parametrize("fault", WHOLE)
@@ -65,7 +72,7 @@ async def test_fault_of_a_streamed_answer(
     await fails(streamed, wired, service, vendor_server, script, expected)
 
 
-@pytest.mark.parametrize("fault", ["cut", "error_in_stream", "malformed_event", "no_end_mark"])
+@pytest.mark.parametrize("fault", ["cut", "error_in_stream", "malformed_event", "malformed_delta", "no_finish"])
 async def test_text_before_a_fault_in_mid_stream_is_delivered(
     wired: Case, fault: Fault, service: AIService, vendor_server: VendorServer
 ) -> None:
@@ -76,7 +83,48 @@ async def test_text_before_a_fault_in_mid_stream_is_delivered(
         await collect_into(seen, service.stream(ask_of(wired)))
 
     assert not any(isinstance(item, Answer) for item in seen), "a broken answer is none"
-    assert "".join(item.text for item in seen if isinstance(item, Delta)).startswith("".join(SCRIPT.deltas[:2]))
+    said = "".join(item.text for item in seen if isinstance(item, Delta))
+    assert said == ("".join(SCRIPT.deltas) if fault == "no_finish" else "".join(SCRIPT.deltas[:2]))
+
+
+@pytest.mark.parametrize("fault", HARMLESS)
+@pytest.mark.parametrize(
+    "tools", [(), (ToolUse(id="c", name="weather", arguments={"city": "서울"}),)], ids=["text", "tools"]
+)
+@both_ways
+async def test_what_takes_nothing_from_an_answer(
+    wired: Case, way: Way, fault: Fault, tools: tuple[ToolUse, ...], service: AIService, vendor_server: VendorServer
+) -> None:
+    vendor_server.script(Script(deltas=SCRIPT.deltas, tool_calls=tools, fault=fault))
+
+    async with asyncio.timeout(10):
+        answer = await way(service, ask_of(wired))
+
+    assert answer.text == SCRIPT.text
+    assert answer.finish == ("tool_calls" if tools else "stop")
+    assert [call.arguments for call in answer.tool_calls] == [tool.arguments for tool in tools]
+    if fault == "open_end" and way is streamed:
+        await vendor_server.wait_disconnected()
+
+
+async def test_an_open_end_costs_no_later_answer(wired: Case, service: AIService, vendor_server: VendorServer) -> None:
+    vendor_server.enqueue(Script(fault="open_end"), Script(fault="no_end_mark"))
+
+    for _ in range(4):
+        assert (await streamed(service, ask_of(wired))).text == Script().text
+
+
+@both_ways
+async def test_a_rejected_prefill_is_no_bad_request(
+    wired: Case, way: Way, service: AIService, vendor_server: VendorServer
+) -> None:
+    """Another target may take it."""
+    vendor_server.script(Script(fault="rejects_prefill"))
+    begun = (user(Text("하나부터 셋까지 세세요.")), Message(role="assistant", parts=(Text("하나, "),)))
+
+    with pytest.raises(errors.Unsupported):
+        await way(service, ask_of(wired, messages=begun))
+    assert (await way(service, ask_of(wired))).text == Script().text
 
 
 @both_ways
@@ -104,11 +152,12 @@ async def test_works_again_after_faults(wired: Case, way: Way, service: AIServic
         assert (await way(service, ask_of(wired))).text == Script().text
 
 
+@pytest.mark.parametrize("fault", SILENT)
 @both_ways
 async def test_caller_s_timeout_ends_a_silent_call(
-    wired: Case, way: Way, service: AIService, vendor_server: VendorServer
+    wired: Case, way: Way, fault: Fault, service: AIService, vendor_server: VendorServer
 ) -> None:
-    vendor_server.script(Script(fault="hang"))
+    vendor_server.script(Script(fault=fault))
     limit = asyncio.timeout(None)
 
     async def ask() -> None:
@@ -124,7 +173,7 @@ async def test_caller_s_timeout_ends_a_silent_call(
     await vendor_server.wait_disconnected()
 
 
-@pytest.mark.parametrize("fault", ["hang", "stall", None])
+@pytest.mark.parametrize("fault", ["hang", "hang_after_headers", "stall", None])
 async def test_cancelling_a_stream_closes_the_connection(
     wired: Case, fault: Fault | None, service: AIService, vendor_server: VendorServer
 ) -> None:
@@ -133,10 +182,10 @@ async def test_cancelling_a_stream_closes_the_connection(
     seen: list[Item] = []
 
     task = asyncio.create_task(collect_into(seen, service.stream(ask_of(wired))))
-    if fault == "hang":
+    if fault in ("hang", "hang_after_headers"):
         await vendor_server.wait_received()
     else:
-        await vendor_server.wait_until(lambda: len(seen) >= 2, what="two deltas")
+        await vendor_server.wait_until(lambda: sum(isinstance(item, Delta) for item in seen) >= 2, what="two deltas")
     assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

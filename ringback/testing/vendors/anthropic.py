@@ -20,6 +20,7 @@ _STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool
 
 _FILTERED = "Output blocked by content filtering policy"
 _TOO_LONG = "prompt is too long: 210000 tokens > 200000 maximum"
+_NO_PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
 
 _REFUSALS: dict[Fault, tuple[int, str, str]] = {
     "rate_limited": (429, "rate_limit_error", "This request would exceed your organization's rate limit."),
@@ -32,6 +33,7 @@ _REFUSALS: dict[Fault, tuple[int, str, str]] = {
     "unauthorized": (401, "authentication_error", "invalid x-api-key: {key}"),
     "forbidden": (403, "permission_error", "Your API key does not have permission to use the specified resource."),
     "model_not_found": (404, "not_found_error", "model: {model}"),
+    "rejects_prefill": (400, "invalid_request_error", _NO_PREFILL),
 }
 
 _REFUSALS_ON_BEDROCK: dict[Fault, tuple[int, str, str]] = {
@@ -45,6 +47,7 @@ _REFUSALS_ON_BEDROCK: dict[Fault, tuple[int, str, str]] = {
     "unauthorized": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
     "forbidden": (403, "AccessDeniedException", "You don't have access to the model with the specified model ID."),
     "model_not_found": (404, "ResourceNotFoundException", "Could not resolve the foundation model: {model}"),
+    "rejects_prefill": (400, "ValidationException", _NO_PREFILL),
 }
 
 
@@ -63,7 +66,7 @@ class AnthropicWire:
             return None
         if (problem := _problem(call, body)) is not None:
             return _refusal(call, "bad_request", problem)
-        return call
+        return msgspec.structs.replace(call, prefilled=body["messages"][-1]["role"] == "assistant")
 
     def whole(self, call: Call, script: Script) -> Reply:
         """See `Wire`."""
@@ -90,15 +93,18 @@ class AnthropicWire:
         for n, tool in enumerate(script.tool_calls, start=1 if script.deltas else 0):
             tail.extend(framed(event) for event in _tool_events(n, tool))
         stop = {"stop_reason": _STOP_REASONS[finish_of(script)], "stop_sequence": None}
-        tail.append(framed({"type": "message_delta", "delta": stop, "usage": _usage(script, script.output_tokens)}))
-        tail.append(framed({"type": "message_stop"}))
+        finish = {"type": "message_delta", "delta": stop, "usage": _usage(script, script.output_tokens)}
+        ping = b"" if call.variant == _BEDROCK else b": \n\nevent: ping\ndata: {\n\n"
         return Frames(
             content_type=eventstream.CONTENT_TYPE if call.variant == _BEDROCK else "text/event-stream; charset=utf-8",
             head=tuple(head),
             deltas=tuple(framed(_text_event(text)) for text in script.deltas),
             tail=tuple(tail),
+            finish=(framed(finish),),
+            end=(framed({"type": "message_stop"}),),
             error=_error_event(call),
             malformed=_malformed_event(call),
+            keep_alive=ping + framed({"type": "ping"}) + framed({"type": "weather", "delta": {"text": "fine"}}),
         )
 
     def refusal(self, call: Call, received: Received, fault: Fault, script: Script) -> Reply:

@@ -20,6 +20,7 @@ _STOP_REASONS = {
     "tool_calls": "tool_use",
     "content_filter": "content_filtered",
 }
+_UNKNOWN_DELTA = {"contentBlockIndex": 0, "delta": {"weather": {"text": "fine"}}}
 _PADDING = "abcdefghijkl"
 """Bedrock pads its events, so that their length tells nothing of the tokens in them."""
 
@@ -33,6 +34,11 @@ _REFUSALS: dict[Fault, tuple[int, str, str]] = {
     "unauthorized": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
     "forbidden": (403, "AccessDeniedException", "You don't have access to the model with the specified model ID."),
     "model_not_found": (404, "ResourceNotFoundException", "Could not resolve the foundation model: {model}"),
+    "rejects_prefill": (
+        400,
+        "ValidationException",
+        "A conversation must end with a user message. Try again with a conversation that ends with a user message.",
+    ),
 }
 
 
@@ -47,7 +53,11 @@ class BedrockWire:
             return None
         if (problem := _problem(body)) is not None:
             return _error(400, "ValidationException", problem)
-        return Call(model=matched["model"], streamed=matched["streamed"] is not None)
+        return Call(
+            model=matched["model"],
+            streamed=matched["streamed"] is not None,
+            prefilled=body["messages"][-1]["role"] == "assistant",
+        )
 
     def whole(self, call: Call, script: Script) -> Reply:
         """See `Wire`."""
@@ -68,8 +78,6 @@ class BedrockWire:
         tail = [_event("contentBlockStop", {"contentBlockIndex": 0})] if script.deltas else []
         for index, tool in enumerate(script.tool_calls, start=1 if script.deltas else 0):
             tail += _tool_events(index, tool)
-        tail.append(_event("messageStop", {"stopReason": _STOP_REASONS[finish_of(script)]}))
-        tail.append(_event("metadata", _metadata(script)))
         _, kind, message = _REFUSALS["overloaded"]
         return Frames(
             content_type=eventstream.CONTENT_TYPE,
@@ -78,8 +86,11 @@ class BedrockWire:
                 _event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": text}}) for text in script.deltas
             ),
             tail=tuple(tail),
+            finish=(_event("messageStop", {"stopReason": _STOP_REASONS[finish_of(script)]}),),
+            end=(_event("metadata", _metadata(script)),),
             error=eventstream.exception(kind[0].lower() + kind[1:], msgspec.json.encode({"message": message})),
             malformed=eventstream.event("contentBlockDelta", b'{"contentBlockIndex":0,"delta":{"text'),
+            keep_alive=_event("weather", {"delta": {"text": "fine"}}) + _event("contentBlockDelta", _UNKNOWN_DELTA),
         )
 
     def refusal(self, call: Call, received: Received, fault: Fault, script: Script) -> Reply:

@@ -43,6 +43,11 @@ _REFUSALS: dict[Fault, tuple[int, str, str]] = {
         "NOT_FOUND",
         "models/{model} is not found for API version v1beta, or is not supported for generateContent.",
     ),
+    "rejects_prefill": (
+        400,
+        "INVALID_ARGUMENT",
+        "Requests ending with a model turn are not supported unless the last part is a function response.",
+    ),
 }
 
 
@@ -57,7 +62,11 @@ class GeminiWire:
             return None
         if (problem := _problem(body)) is not None:
             return _error(400, "INVALID_ARGUMENT", problem)
-        return Call(model=matched["model"], streamed=matched["method"] == "streamGenerateContent")
+        return Call(
+            model=matched["model"],
+            streamed=matched["method"] == "streamGenerateContent",
+            prefilled=body["contents"][-1].get("role") == "model",
+        )
 
     def whole(self, call: Call, script: Script) -> Reply:
         """See `Wire`."""
@@ -67,14 +76,14 @@ class GeminiWire:
 
     def frames(self, call: Call, script: Script) -> Frames:
         """See `Wire`."""
-        tail = [_sse(_chunk(call, script, [part])) for part in _calls(script)]
-        tail.append(_sse(_chunk(call, script, [{"text": ""}], _FINISH_REASONS[finish_of(script)])))
         return Frames(
             content_type="text/event-stream",
             deltas=tuple(_sse(_chunk(call, script, [{"text": text}])) for text in script.deltas),
-            tail=tuple(tail),
+            tail=tuple(_sse(_chunk(call, script, [part])) for part in _calls(script)),
+            finish=(_sse(_chunk(call, script, [{"text": ""}], _FINISH_REASONS[finish_of(script)])),),
             error=b"data: " + _error(*_REFUSALS["overloaded"]).body + b"\r\n\r\n",
             malformed=b'data: {"candidates":[{"content":{"parts":[{"text"\r\n\r\n',
+            keep_alive=b": \r\n\r\ndata:\r\n\r\ndata: {}\r\n\r\n",
         )
 
     def refusal(self, call: Call, received: Received, fault: Fault, script: Script) -> Reply:

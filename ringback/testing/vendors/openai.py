@@ -35,6 +35,13 @@ _REFUSALS: dict[Fault, tuple[int, str, str | None, str]] = {
     "unauthorized": (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: {key}."),
     "forbidden": (403, "invalid_request_error", None, "You are not allowed to sample from this model."),
     "model_not_found": (404, "invalid_request_error", "model_not_found", "The model `{model}` does not exist."),
+    # OpenAI itself takes it; this is what Mistral says.
+    "rejects_prefill": (
+        400,
+        "invalid_request_message_order",
+        "3230",
+        "Expected last role User or Tool (or Assistant with prefix True) for serving but got assistant",
+    ),
 }
 
 
@@ -51,7 +58,12 @@ class OpenAIWire:
             return _error(400, "invalid_request_error", None, problem)
         streamed = body.get("stream") is True
         with_usage = streamed and (body.get("stream_options") or {}).get("include_usage") is True
-        return Call(model=body["model"], streamed=streamed, variant=_USAGE if with_usage else "")
+        return Call(
+            model=body["model"],
+            streamed=streamed,
+            variant=_USAGE if with_usage else "",
+            prefilled=body["messages"][-1]["role"] == "assistant",
+        )
 
     def whole(self, call: Call, script: Script) -> Reply:
         """See `Wire`."""
@@ -76,18 +88,19 @@ class OpenAIWire:
         tail = [
             chunk({"tool_calls": [part]}) for n, tool in enumerate(script.tool_calls) for part in _tool_parts(n, tool)
         ]
-        tail.append(chunk({}, finish_of(script)))
-        if call.variant == _USAGE:
-            tail.append(_sse(base | {"choices": [], "usage": _usage(script)}))
-        tail.append(b"data: [DONE]\n\n")
+        usage = _sse(base | {"choices": [], "usage": _usage(script)})
         status, kind, code, reason = _REFUSALS["overloaded"]
         return Frames(
             content_type="text/event-stream; charset=utf-8",
             head=(chunk({"role": "assistant", "content": "", "refusal": None}),),
             deltas=tuple(chunk({"content": text}) for text in script.deltas),
             tail=tuple(tail),
+            finish=(chunk({}, finish_of(script)),),
+            trailer=(usage,) if call.variant == _USAGE else (),
+            end=(b"data: [DONE]\n\n",),
             error=b"data: " + _error(status, kind, code, reason).body + b"\n\n",
             malformed=b'data: {"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content"\n\n',
+            keep_alive=b': PROCESSING\n\ndata:\n\nevent: ping\ndata: {"type": "ping\n\ndata: {}\n\n',
         )
 
     def refusal(self, call: Call, received: Received, fault: Fault, script: Script) -> Reply:

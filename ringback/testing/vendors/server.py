@@ -14,7 +14,7 @@ from ringback.testing.vendors.anthropic import AnthropicWire
 from ringback.testing.vendors.bedrock import BedrockWire
 from ringback.testing.vendors.gemini import GeminiWire
 from ringback.testing.vendors.openai import OpenAIWire
-from ringback.testing.vendors.wire import REFUSALS, Call, Frames, Reply, Wire
+from ringback.testing.vendors.wire import HTML_ERROR, REFUSALS, Call, Frames, Reply, Wire
 
 WIRES: tuple[Wire, ...] = (OpenAIWire(), AnthropicWire(), GeminiWire(), BedrockWire())
 _CACHE_LIMIT = 512
@@ -160,7 +160,9 @@ class VendorServer(LoopbackServer):
         if script.fault == "reset":
             reset(request)
             return _gone()
-        if script.fault in REFUSALS:
+        if script.fault == "html_error":
+            return _response(Reply(status=502, body=HTML_ERROR, content_type="text/html"))
+        if script.fault in REFUSALS and (script.fault != "rejects_prefill" or call.prefilled):
             return _response(wire.refusal(call, received, script.fault, script))
         if script.fault == "error_in_stream" and not call.streamed:
             return _response(wire.refusal(call, received, "overloaded", script))
@@ -171,16 +173,16 @@ class VendorServer(LoopbackServer):
 
     async def _whole(self, request: web.BaseRequest, reply: Reply, script: Script) -> web.StreamResponse:
         match script.fault:
-            case "cut" | "stall" | "no_end_mark":
-                half = reply.body[: len(reply.body) // 2]
+            case "cut" | "stall" | "hang_after_headers" | "no_finish":
+                sent = b"" if script.fault == "hang_after_headers" else reply.body[: len(reply.body) // 2]
                 response = web.StreamResponse(headers=reply.headers | {"content-type": reply.content_type})
-                if script.fault != "no_end_mark":
+                if script.fault != "no_finish":
                     response.content_length = len(reply.body)
                 await response.prepare(request)
-                await response.write(half)
+                await response.write(sent)
                 await self._break_off(request, response, script.fault)
                 return response
-            case "malformed_event":
+            case "malformed_event" | "malformed_delta":
                 return _response(msgspec.structs.replace(reply, body=reply.body[:-1] + b"\x00"))
             case _:
                 return _response(reply)
@@ -189,32 +191,37 @@ class VendorServer(LoopbackServer):
         response = web.StreamResponse(headers=frames.headers | {"content-type": frames.content_type})
         response.enable_chunked_encoding()
         await response.prepare(request)
-        fault = script.fault
-        broken = fault in _MID_STREAM
+        fault, after = script.fault, script.fault_after
+        if fault == "hang_after_headers":
+            await _forever()
         for frame in frames.head:
             await self._write(response, frame)
         for n, frame in enumerate(frames.deltas):
             if n and script.delta_s:
                 await asyncio.sleep(script.delta_s)
-            if broken and n == script.fault_after:
+            if n == after and fault in _BREAKS:
                 break
-            await self._write(response, frame)
-        if fault is not None and broken:
-            rest = frames.deltas[script.fault_after :] + frames.tail
-            match fault:
-                case "error_in_stream":
-                    await self._write(response, frames.error)
-                case "malformed_event":
-                    for frame in (frames.malformed, *rest):
-                        await self._write(response, frame)
-                case _:
-                    if fault == "cut" and rest:
-                        await response.write(rest[0][: len(rest[0]) // 2])
-                    await self._break_off(request, response, fault)
-                    return response
-        elif fault != "no_end_mark":
-            for frame in frames.tail:
-                await self._write(response, frame)
+            if n == after and fault == "malformed_event":
+                await self._write(response, frames.malformed)
+            if fault == "keep_alives":
+                await self._write(response, frames.keep_alive)
+            await self._write(response, frames.malformed if n == after and fault == "malformed_delta" else frame)
+        if after >= len(frames.deltas) and fault in ("malformed_event", "malformed_delta"):
+            await self._write(response, frames.malformed)
+        match fault:
+            case "error_in_stream":
+                await self._write(response, frames.error)
+            case "cut" | "stall":
+                if fault == "cut":
+                    rest = (*frames.deltas[after:], *frames.tail, *frames.finish)[0]
+                    await response.write(rest[: len(rest) // 2])
+                await self._break_off(request, response, fault)
+                return response
+            case _:
+                for frame in _closing(frames, fault):
+                    await self._write(response, frame)
+                if fault == "open_end":
+                    await _forever()
         await response.write_eof()
         return response
 
@@ -222,7 +229,7 @@ class VendorServer(LoopbackServer):
         match fault:
             case "cut":
                 cut(request)
-            case "stall":
+            case "stall" | "hang_after_headers":
                 await _forever()
             case _:
                 await response.write_eof()
@@ -237,7 +244,21 @@ class VendorServer(LoopbackServer):
 
 
 _DEFAULT = Script()
-_MID_STREAM: frozenset[Fault] = frozenset({"cut", "stall", "error_in_stream", "malformed_event"})
+_BREAKS: frozenset[Fault] = frozenset({"cut", "stall", "error_in_stream"})
+"""The faults after which no more of the answer comes."""
+
+
+def _closing(frames: Frames, fault: Fault | None) -> tuple[bytes, ...]:
+    """What comes after the last delta."""
+    match fault:
+        case "no_finish":
+            return frames.tail
+        case "open_end":
+            return frames.tail + frames.finish
+        case "no_end_mark":
+            return frames.tail + frames.finish + frames.trailer
+        case _:
+            return frames.tail + frames.finish + frames.trailer + frames.end
 
 
 def _response(reply: Reply) -> web.Response:

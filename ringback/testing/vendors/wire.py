@@ -22,9 +22,21 @@ REFUSALS: frozenset[Fault] = frozenset(
         "unauthorized",
         "forbidden",
         "model_not_found",
+        "rejects_prefill",
+        "html_error",
     }
 )
 """The faults that are an answer of their own, sent instead of the scripted one."""
+
+HTML_ERROR = b"""<html>\r
+<head><title>502 Bad Gateway</title></head>\r
+<body>\r
+<center><h1>502 Bad Gateway</h1></center>\r
+<hr><center>nginx</center>\r
+</body>\r
+</html>\r
+"""
+"""What a proxy before the vendor sends when the vendor is not there."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +46,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     streamed: bool
     variant: str = ""
     """Whatever else the vendor's answer depends on, in the vendor module's own words."""
+    prefilled: bool = False
+    """The last message is the assistant's."""
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,12 +68,20 @@ class Frames(msgspec.Struct, frozen=True, kw_only=True):
     """Before the first delta."""
     deltas: tuple[bytes, ...]
     """One for each delta of the script."""
-    tail: tuple[bytes, ...]
-    """After the last delta: tool calls, finish, usage, end mark. Left out for `no_end_mark`."""
+    tail: tuple[bytes, ...] = ()
+    """After the last delta: tool calls and what else belongs to the answer."""
+    finish: tuple[bytes, ...]
+    """The finish reason, and the usage where it comes with it."""
+    trailer: tuple[bytes, ...] = ()
+    """The usage where it comes later."""
+    end: tuple[bytes, ...] = ()
+    """The vendor's end mark, where there is one."""
     error: bytes
     """The vendor's own error event (overloaded), for `error_in_stream`."""
     malformed: bytes
-    """An event that is framed correctly but is not valid JSON."""
+    """A delta that is framed correctly but is not valid JSON."""
+    keep_alive: bytes
+    """What says nothing: comments, pings and events of kinds yet unknown, as far as the vendor's protocol has them."""
 
 
 class Wire(Protocol):

@@ -45,6 +45,7 @@ CASES = (
         vendor="anthropic",
         sent=_sent,
         takes_sampling=False,
+        meters_early=True,
     ),
     Case(
         id="anthropic-on-bedrock",
@@ -54,6 +55,7 @@ CASES = (
         vendor="anthropic",
         sent=_sent,
         takes_sampling=False,
+        meters_early=True,
         whole={fault: Expected(error=WHOLE[fault].error) for fault in _MUTE},
         streamed={fault: Expected(error=STREAMED[fault].error) for fault in _MUTE},
     ),

@@ -41,4 +41,14 @@ def _result(response: dict[str, Any]) -> tuple[str, str]:
     return response["id"], response["response"]["output"]
 
 
-CASES = (Case(id="gemini", provider="gemini", model="gemini-3-flash", make=GeminiService, vendor="gemini", sent=_sent),)
+CASES = (
+    Case(
+        id="gemini",
+        provider="gemini",
+        model="gemini-3-flash",
+        make=GeminiService,
+        vendor="gemini",
+        sent=_sent,
+        meters_early=True,
+    ),
+)

@@ -23,6 +23,7 @@ ASK = Ask(
         ("x" * 1000, "x" * LIMIT),
         ("", None),
         (" \n", None),
+        ("\n<!DOCTYPE html><html><body>502 Bad Gateway</body></html>", None),
         ("Invalid value: '제 주문번호는 4711-2222-3333 이고 아직 안 왔어요.'", None),
         ("Invalid: …는 4711-2222-3333 이고…", None),
         ("Invalid value in 비밀번호를  말하지\n마라. at 3", None),

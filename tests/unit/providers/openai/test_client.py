@@ -16,7 +16,6 @@ from providers.openai import client as openai_client
 from providers.openai.client import OpenAIService
 from providers.service import Answer, Ask, Delta, Message, Text
 from ringback.testing.loopback import LoopbackServer
-from ringback.testing.script import Script
 from ringback.testing.vendors.server import VendorServer
 
 ASK = Ask(model="m", messages=(Message(role="user", parts=(Text("제 비밀번호는 hunter2-hunter2 입니다"),)),))
