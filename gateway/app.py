@@ -10,7 +10,7 @@ import structlog
 from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
-from gateway import deliveries, health, jobs, openapi, problems
+from gateway import deliveries, health, jobs, openapi, problems, usage
 from gateway.access import key_guard, needs
 from gateway.desk import Desk
 from gateway.hub import Hub
@@ -31,6 +31,7 @@ from jobs.store.events import EventLog
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
 from jobs.store.presence import Presence
+from jobs.store.usage import UsageTotals
 from prompts import registry
 from prompts.registry import Registry
 
@@ -83,6 +84,7 @@ class Gateway:
                 jobs.router(desk, guards),
                 list_job_types,
                 deliveries.router(DeadLetters(self._connection, settings), guards, settings.max_body_bytes),
+                usage.router(UsageTotals(self._connection, settings), guards),
                 health.router(self.hub, Presence(self._connection)),
                 *openapi.routes(prompts),
             ],

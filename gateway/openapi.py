@@ -17,6 +17,7 @@ from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
 from jobs.store.dead_letters import DeliveryPage
 from jobs.store.deliveries import CallbackBody, Delivery, DeliveryStatus
 from jobs.store.listing import Page
+from jobs.store.usage import UsageReport
 from prompts.registry import JobType, Registry
 
 _STATUS: dict[str, Any] = {"enum": list(get_args(DeliveryStatus))}
@@ -68,7 +69,7 @@ def document(prompts: Registry) -> Schema:
     _, schemas = msgspec.json.schema_components(
         [
             *(Job, Page, Delivery, DeliveryPage, ReplayRequest, Replayed, CallbackBody, Callback, Deadline),
-            *(Problem, Health),
+            *(UsageReport, Problem, Health),
         ],
         ref_template=_REF,
     )
@@ -213,12 +214,29 @@ def _paths() -> Schema:
             "get": _operation("list_deliveries", "List a job's callbacks", {"200": _json(deliveries, "All")}, **by_id)
         },
         **_delivery_paths(),
+        "/v1/usage": {"get": _usage()},
         "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
         "/health/live": {
             "get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
         },
         "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
     }
+
+
+def _usage() -> Schema:
+    day: Schema = {"type": "string", "format": "date"}
+    return _operation(
+        "get_usage",
+        "What was used, by day, API key and model",
+        {"200": _json(_ref("UsageReport"), "Sums of the jobs that ended on those days")},
+        parameters=[
+            _parameter("query", "since", "The first UTC day; 29 before the last if not given", day),
+            _parameter("query", "until", "The last UTC day; today if not given", day),
+            _parameter(
+                "query", "group_by", "`day`, `key`, `model` or several with commas; `day` if not given"
+            ),
+        ],
+    )
 
 
 def _delivery_paths() -> Schema:

@@ -134,6 +134,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     event_retention_s: float = 3_600.0
     """After the job's end."""
     delivery_retention_s: float = 30 * 86_400.0
+    usage_retention_s: float = 400 * 86_400.0
+    """For how long `GET /v1/usage` knows a day."""
     store_timeout_s: float = 1.5
     """How long the gateway waits for the store before it answers 503."""
     drain_s: float = 20.0
@@ -174,7 +176,7 @@ _LISTS = frozenset({"allowed_hosts", "callback_allow", "providers"})
 _POSITIVE = (
     *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),
     *("queue_limit", "queue_limit_per_key", "queue_age_s"),
-    *("job_retention_s", "event_retention_s", "delivery_retention_s"),
+    *("job_retention_s", "event_retention_s", "delivery_retention_s", "usage_retention_s"),
 )
 _TABLE = re.compile(r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?", re.ASCII)
 _KINDS = ("url", "slack_webhook", "slack_token", "database_url")

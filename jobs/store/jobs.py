@@ -20,7 +20,7 @@ from jobs.job import (
 )
 from jobs.model import ModelCall
 from jobs.settings import Settings
-from jobs.store import keys, listing
+from jobs.store import keys, listing, usage
 from jobs.store.connection import Call, Connection
 from jobs.store.deliveries import NewDelivery
 
@@ -288,8 +288,10 @@ class JobStore:
             *self._kept_in_indexes(int(time.time() * 1000)),
             _ms(deliver_after_s),
             job.error.code if job.error else "",
+            _ms(self._settings.usage_retention_s),
             len(events),
             *(part for event in events for part in (event.name, event.data)),
+            *usage.counted(job),
             *(delivery.stored() if delivery else ("",)),
         )
         if reply[0] == b"stale":

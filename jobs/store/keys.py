@@ -55,3 +55,8 @@ def deliveries(job_id: str) -> str:
 def index(shard: int, name: str) -> str:
     """Sorted set without scores: job ids in order of time, e.g. `all`, `status:failed`, `meta:ticket=4711`."""
     return f"{tag(shard)}:index:{name}"
+
+
+def usage(shard: int, day: str) -> str:
+    """Hash: what each API key used of each model on that UTC day (`YYYY-MM-DD`)."""
+    return f"{tag(shard)}:usage:{day}"

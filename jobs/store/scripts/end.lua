@@ -1,12 +1,15 @@
--- Ends a job: terminal state, terminal event and the callback's outbox entry, all or nothing, once. KEYS[1]: the job.
+-- Ends a job: terminal state, terminal event, the callback's outbox entry and what the job used, all or nothing, once.
+-- KEYS[1]: the job.
 -- ARGV: id, fence, status it must have or '', terminal status, the Job as JSON, event name,
 --       job retention ms, event retention ms, oldest id kept in indexes, index ms,
---       ms from now until the sweeper may deliver, error code or '', number of events before the last, name, data, …,
+--       ms from now until the sweeper may deliver, error code or '', ms for which a day's usage is kept,
+--       number of events before the last, name, data, …, UTC day, number of rows of usage, model, numbers, …,
 --       delivery id or '', delivery field, value, …
 -- Returns {'ok', id of the terminal event}, {'stale'} or {'ended'}.
 local id, fence, required, status, final, event = unpack(ARGV, 1, 6)
-local job_ms, event_ms, oldest, index_ms, due_ms, code, before = unpack(ARGV, 7, 13)
-local at = 14 + 2 * before
+local job_ms, event_ms, oldest, index_ms, due_ms, code, usage_ms, before = unpack(ARGV, 7, 14)
+local usage_at = 15 + 2 * before
+local at = usage_at + 2 + 2 * ARGV[usage_at + 1]
 local delivery = ARGV[at]
 local job = KEYS[1]
 local current, held, watch, events, turn, priority, owner =
@@ -26,7 +29,7 @@ if code ~= '' then
   trim(tag .. ':index:error:' .. code, oldest, index_ms)
 end
 local log = {}
-for i = 14, at - 1 do log[i - 13] = ARGV[i] end
+for i = 15, usage_at - 1 do log[i - 14] = ARGV[i] end
 log[#log + 1] = event
 log[#log + 1] = final
 local n = append(id, last_event(id), watch, log, 1)
@@ -36,6 +39,7 @@ redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first',
 redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
+count_usage(owner, ARGV, usage_at, at - 1, usage_ms)
 if delivery ~= '' then
   local fields = {}
   for i = at + 1, #ARGV do fields[i - at] = ARGV[i] end

@@ -3,6 +3,7 @@
 local tag = string.match(KEYS[1], '^rb:{%d+}')
 local EVENTS_KEPT = 10000
 local HINTS_AHEAD = 4
+local USAGE_ROWS = 4096
 
 local function now_ms()
   local t = redis.call('TIME')
@@ -79,6 +80,30 @@ local function enqueue_delivery(job_id, delivery_id, due, fields)
   redis.call('ZADD', tag .. ':due', due, delivery_id)
   redis.call('RPUSH', tag .. ':deliveries:' .. job_id, delivery_id)
   redis.call('PERSIST', tag .. ':deliveries:' .. job_id)
+end
+
+-- Adds to what an owner has used on a day. list: from `first` on the UTC day and the number of rows, then up to `last`
+-- each row's model and numbers, separated by spaces. A day's hash has a row of sums for each owner and model, at most
+-- USAGE_ROWS before all other models of an owner share one: models have any names that callers make up.
+local function count_usage(owner, list, first, last, kept_ms)
+  local day = tag .. ':usage:' .. list[first]
+  for i = first + 2, last, 2 do
+    local field = owner .. '|' .. list[i]
+    local row, rows = redis.call('HGET', day, field), 1
+    if not row then
+      rows = redis.call('HLEN', day)
+      if rows >= USAGE_ROWS then
+        field = owner .. '|other'
+        row = redis.call('HGET', day, field)
+      end
+    end
+    local sums, at = {}, string.gmatch(row or '', '%d+')
+    for number in string.gmatch(list[i + 1], '%d+') do
+      sums[#sums + 1] = string.format('%.0f', number + (at() or 0))
+    end
+    redis.call('HSET', day, field, table.concat(sums, ' '))
+    if rows == 0 then redis.call('PEXPIRE', day, kept_ms) end
+  end
 end
 
 -- Moves a delivery from the index of its old status to that of the new one, everybody's and its owner's.

@@ -41,6 +41,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "job_retention_s": ("60", 60.0),
     "event_retention_s": ("61.5", 61.5),
     "delivery_retention_s": ("62", 62.0),
+    "usage_retention_s": ("63", 63.0),
     "store_timeout_s": ("0.5", 0.5),
     "drain_s": ("4", 4.0),
 }
@@ -171,6 +172,7 @@ def test_a_number_that_is_none_is_refused_by_its_variables_name(field: str, valu
         ("job_retention_s", ["0", "-1", "nan", "inf"]),
         ("event_retention_s", ["0", "-1"]),
         ("delivery_retention_s", ["0", "-1"]),
+        ("usage_retention_s", ["0", "-1"]),
         ("store_timeout_s", ["0", "nan"]),
         ("drain_s", ["0", "inf"]),
     ],
