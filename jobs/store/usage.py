@@ -101,7 +101,9 @@ class UsageTotals:
         self._connection = connection
         self._shards = settings.shards
 
-    async def report(self, since: date, until: date, *, group_by: Sequence[Group], owner: str | None = None) -> UsageReport:
+    async def report(
+        self, since: date, until: date, *, group_by: Sequence[Group], owner: str | None = None
+    ) -> UsageReport:
         """What was used from `since` to `until`, both included; with `owner` (an API key's id) only by that key.
 
         One round trip for each day. Raises `errors.StoreUnavailable`.
