@@ -14,6 +14,8 @@ from gateway import deliveries, health, jobs, openapi, problems, usage
 from gateway.access import key_guard, needs
 from gateway.desk import Desk
 from gateway.hub import Hub
+from gateway.openai import chat, models
+from gateway.openai.models import Models
 from gateway.origins import origin_guard
 from gateway.pressure import Pressure
 from gateway.requests import READ
@@ -23,6 +25,7 @@ from jobs import errors, logs, process
 from jobs.dispatch import Dispatch, Enclosures, celery_app
 from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
+from jobs.store.circuits import Circuits
 from jobs.store.connection import Connection
 from jobs.store.dead_letters import DeadLetters
 from jobs.store.deliveries import Outbox
@@ -58,8 +61,9 @@ class Gateway:
         self.hub = Hub(EventLog(self._connection, settings), secrets.token_hex(8))
         store = JobStore(self._connection, settings, accepting=self._strict)
         self._settings = settings
+        submission = Submission(settings, prompts)
         desk = Desk(
-            submission=Submission(settings, prompts),
+            submission=submission,
             store=store,
             pressure=Pressure(store, settings.queue_age_s),
             listing=Listing(self._connection, settings),
@@ -83,6 +87,8 @@ class Gateway:
             route_handlers=[
                 jobs.router(desk, guards),
                 list_job_types,
+                chat.router(desk, guards),
+                models.router(Models(settings, submission, Circuits(self._connection)), guards),
                 deliveries.router(DeadLetters(self._connection, settings), guards, settings.max_body_bytes),
                 usage.router(UsageTotals(self._connection, settings), guards),
                 health.router(self.hub, Presence(self._connection)),

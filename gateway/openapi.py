@@ -11,6 +11,10 @@ from litestar.response import Redirect
 
 from gateway.deliveries import Replayed, ReplayRequest
 from gateway.health import Health
+from gateway.openai.completion import ChatCompletion
+from gateway.openai.models import Model, ModelList
+from gateway.openai.problems import ErrorBody
+from gateway.openai.request import ChatRequest
 from gateway.problems import MEDIA_TYPE, Problem
 from gateway.requests import READ
 from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
@@ -70,6 +74,7 @@ def document(prompts: Registry) -> Schema:
         [
             *(Job, Page, Delivery, DeliveryPage, ReplayRequest, Replayed, CallbackBody, Callback, Deadline),
             *(UsageReport, Problem, Health),
+            *(ChatRequest, ChatCompletion, Model, ModelList, ErrorBody),
         ],
         ref_template=_REF,
     )
@@ -148,7 +153,7 @@ def _operation(operation_id: str, summary: str, responses: Schema, **more: Any) 
     return {
         "operationId": operation_id,
         "summary": summary,
-        "responses": responses | {"4XX": problem, "503": problem},
+        "responses": {"4XX": problem, "503": problem} | responses,
         **more,
     }
 
@@ -215,6 +220,7 @@ def _paths() -> Schema:
         },
         **_delivery_paths(),
         "/v1/usage": {"get": _usage()},
+        **_openai_paths(),
         "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
         "/health/live": {
             "get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
@@ -232,9 +238,7 @@ def _usage() -> Schema:
         parameters=[
             _parameter("query", "since", "The first UTC day; 29 before the last if not given", day),
             _parameter("query", "until", "The last UTC day; today if not given", day),
-            _parameter(
-                "query", "group_by", "`day`, `key`, `model` or several with commas; `day` if not given"
-            ),
+            _parameter("query", "group_by", "`day`, `key`, `model` or several with commas; `day` if not given"),
         ],
     )
 
@@ -268,6 +272,36 @@ def _delivery_paths() -> Schema:
         "/v1/deliveries": {"get": listing},
         "/v1/deliveries/{delivery_id}/replay": {"post": one},
         "/v1/deliveries/replay": {"post": many},
+    }
+
+
+def _openai_paths() -> Schema:
+    error = _json(_ref("ErrorBody"), "What is wrong, in OpenAI's shape")
+    job = {"ringback-job-id": {"schema": {"type": "string"}, "description": "The job that the call is"}}
+    answer = _json(_ref("ChatCompletion"), "The answer; as server-sent events if `stream` is true", headers=job)
+    answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    complete = _operation(
+        "create_chat_completion",
+        "Answer a conversation, as OpenAI does",
+        {"200": answer, "4XX": error, "500": error, "502": error, "503": error, "504": error},
+        requestBody={"required": True, "content": {"application/json": {"schema": _ref("ChatRequest")}}},
+        parameters=[
+            _parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255})
+        ],
+    )
+    listing = _operation(
+        "list_models", "List models", {"200": _json(_ref("ModelList"), "What can be named"), "4XX": error, "503": error}
+    )
+    one = _operation(
+        "get_model",
+        "Read a model",
+        {"200": _json(_ref("Model"), "The model"), "4XX": error, "503": error},
+        parameters=[_parameter("path", "model_id", "A route, an alias or `provider/model`")],
+    )
+    return {
+        "/v1/chat/completions": {"post": complete},
+        "/v1/models": {"get": listing},
+        "/v1/models/{model_id}": {"get": one},
     }
 
 

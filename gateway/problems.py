@@ -9,9 +9,11 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from gateway.openai import problems as openai
 from jobs import errors
 from jobs.errors import FieldError
 
+AnyRequest = Request[Any, Any, Any]
 MEDIA_TYPE = "application/problem+json"
 _log = structlog.get_logger(__name__)
 
@@ -41,22 +43,35 @@ def encode(status: int, code: str, detail: str, fields: tuple[FieldError, ...] =
 
 
 def _response(
-    status: int, code: str, detail: str, *, fields: tuple[FieldError, ...] = (), headers: dict[str, str] | None = None
+    request: AnyRequest,
+    error: errors.RingbackError | None,
+    status: int,
+    code: str,
+    detail: str,
+    headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
+    """The answer in the shape that is expected at the request's path; `error` is known if it is one of our own."""
+    fields = error.errors if error else ()
+    if openai.speaks_openai(request.scope["path"]):
+        retryable = error is not None and error.retryable
+        fault = openai.fault(status, code, detail, fields=fields, headers=headers, retryable=retryable)
+        return Response(
+            fault.body, status_code=fault.status, media_type="application/json", headers=dict(fault.headers)
+        )
     return Response(encode(status, code, detail, fields), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def ours(_: Request[Any, Any, Any], error: errors.RingbackError) -> Response[bytes]:
+def ours(request: AnyRequest, error: errors.RingbackError) -> Response[bytes]:
     """An error of our own tree."""
     headers: dict[str, str] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     if isinstance(error, errors.Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    return _response(error.status, error.code, error.detail, fields=error.errors, headers=headers)
+    return _response(request, error, error.status, error.code, error.detail, headers)
 
 
-def litestars(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def litestars(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """An error that the framework found: no such path, wrong method, body too large."""
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return ours(request, errors.BodyTooLarge())
@@ -67,12 +82,11 @@ def litestars(request: Request[Any, Any, Any], error: HTTPException) -> Response
         detail = f"{request.method} is not possible here."
     else:
         detail = error.detail
-    return _response(error.status_code, code, detail, headers=dict(error.headers or {}))
+    return _response(request, None, error.status_code, code, detail, dict(error.headers or {}))
 
 
-def unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def unexpected(request: AnyRequest, error: Exception) -> Response[bytes]:
     """A bug. The caller learns that it is ours, the log learns the rest."""
     _log.error("unexpected_error", path=request.scope["path"], method=request.method, exc_info=error)
-    return _response(
-        500, errors.RingbackError.code, "Something went wrong inside Ringback; nothing is wrong with the request."
-    )
+    detail = "Something went wrong inside Ringback; nothing is wrong with the request."
+    return _response(request, None, 500, errors.RingbackError.code, detail)

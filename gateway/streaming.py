@@ -15,11 +15,12 @@ from jobs.event import LoggedEvent
 from jobs.job import TERMINAL, terminal_event
 from jobs.store.jobs import JobStore, State
 
-_HEADERS = [
+EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 ]
+"""The headers of an event stream."""
 
 
 class EventStream:
@@ -42,7 +43,7 @@ class EventStream:
             return
         with self._hub.subscribe(self._job_id, self._last, newest=self._state.last_event) as subscription:
             only = await self._start(subscription)
-            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM})
             if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
                 only = b""
             if only is not None:

@@ -100,15 +100,18 @@ class Submission:
     def _route(self, request: JobRequest, job_type: JobType) -> Route:
         """The targets to ask, in their order for this job."""
         first = request.model or job_type.model or self._settings.default_model
-        route = self._resolve(first, "#/model")
+        route = self.resolve(first, "#/model")
         targets = _drawn(route)
         for position, name in enumerate(request.fallbacks):
-            targets += _drawn(self._resolve(name, f"#/fallbacks/{position}"))
+            targets += _drawn(self.resolve(name, f"#/fallbacks/{position}"))
         # Once each: a fallback that repeats a target would only hammer it.
         return Route(targets=tuple(dict.fromkeys(targets)), hedge=route.hedge)
 
-    def _resolve(self, name: str, pointer: str) -> Route:
-        """What `name` leads to, without the targets whose provider is off here."""
+    def resolve(self, name: str, pointer: str) -> Route:
+        """What `name`, which stands at `pointer`, leads to, without the targets whose provider is off here.
+
+        Raises `errors.UnknownModel` and `errors.ProviderDisabled`.
+        """
         name = self._settings.aliases.get(name, name)
         if name in self._settings.routes:
             route = Route.of(self._settings.routes[name])

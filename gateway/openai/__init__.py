@@ -1,0 +1,1 @@
+"""The OpenAI-compatible surface: chat completions, a thin translation onto `generate` jobs, and models."""
