@@ -7,6 +7,7 @@ import msgspec
 
 from prompts import image
 from prompts.problem import Path, Problem, pointer
+from prompts.schema import REPORT_LIMIT
 from prompts.turn import Image, ImageUrl, Part, Text, ToolCall, ToolResult, Turn
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -24,10 +25,12 @@ class Messages(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(messages: Sequence[Mapping[str, Any]], at: Path) -> Messages:
     """The messages, which stand at `at` in the input: objects with a `role` out of `ROLES`."""
-    reader = _Reader()
+    reader = _Reader(at)
     for index, message in enumerate(messages):
+        if len(reader.problems) >= REPORT_LIMIT or reader.images > image.COUNT_LIMIT:
+            break  # whoever sends nonsense by the megabyte gets no more work done for it
         reader.message((*at, index), message)
-    reader.end(messages, at)
+    reader.end(messages)
     return Messages(system="\n\n".join(reader.system), turns=tuple(reader.turns), problems=reader.problems)
 
 
@@ -43,11 +46,12 @@ def image_urls(messages: Sequence[Mapping[str, Any]], at: Path) -> Iterator[tupl
 class _Reader:
     """Reads one message after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: Path) -> None:
+        self._at = at
         self.problems: list[Problem] = []
         self.system: list[str] = []
         self.turns: list[Turn] = []
-        self._images = 0
+        self.images = 0
         self._made: set[str] = set()
         """The ids of all calls so far."""
         self._open: dict[str, str] = {}
@@ -73,13 +77,11 @@ class _Reader:
                 calls = self._calls(path, message)
                 self._turn(path, message, Turn("assistant", (*self._texts(path, message), *calls)))
 
-    def end(self, messages: Sequence[Mapping[str, Any]], at: Path) -> None:
+    def end(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Checks what only shows in the end."""
         if self.problems:
             return
-        if self._images > image.COUNT_LIMIT:
-            self._wrong(at, f"must have at most {image.COUNT_LIMIT} images (has {self._images})")
-        last = len(messages) - 1
+        at, last = self._at, len(messages) - 1
         if not any(turn.role == "user" for turn in self.turns):
             self._wrong(at, "there must be a message from the user")
         elif self._open:
@@ -138,8 +140,12 @@ class _Reader:
         if not images:
             self._wrong(path, "only messages of the user can have images")
             return None
-        self._images += 1
-        return self._image(path, part)
+        self.images += 1
+        if self.images <= image.COUNT_LIMIT:
+            return self._image(path, part)
+        if self.images == image.COUNT_LIMIT + 1:
+            self._wrong(self._at, f"must have at most {image.COUNT_LIMIT} images, all together")
+        return None
 
     def _text(self, path: Path, part: dict[str, str]) -> Text | None:
         foreign = part.keys() - {"type", "text"}

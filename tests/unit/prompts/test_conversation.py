@@ -168,7 +168,7 @@ MESSAGES = [
     ([user(png(base64="aGVsbG8="))], "0/content/0/base64", "is no PNG, JPEG, GIF or WebP image"),
     ([user(png(media_type="image/gif"))], "0/content/0/base64", "is image/png by its content, not image/gif"),
     ([user(png(base64=TOO_LARGE))], "0/content/0/base64", "must be at most 5242880 bytes, decoded (is 5242881)"),
-    ([user(*[png()] * 11), user(*[link()] * 10)], "", "must have at most 20 images (has 21)"),
+    ([user(*[png()] * 11), user(*[link()] * 10)], "", "must have at most 20 images, all together"),
 ]
 
 
