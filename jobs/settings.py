@@ -99,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """While `webhook_secret` rotates, callbacks carry the signature of this one too."""
     callback_allow: tuple[str, ...] = ()
     """CIDRs or host names that callbacks may reach although they are private."""
+    tts: Literal["", "polly", "offline"] = ""
+    """Which service speaks; empty: Amazon's where AWS credentials are in the environment, else `offline`."""
+    stt: Literal["", "transcribe", "transcribe-batch", "offline"] = ""
+    """Which service understands speech; empty: as for `tts`."""
+    s3_bucket: str = ""
+    """Bucket for audio in and out; empty: local storage under `data_dir`."""
+    transcribe_streaming_url: str = ""
+    """`wss://…` or `ws://…` instead of Transcribe's streaming endpoint of the region."""
     providers: tuple[str, ...] = ()
     """Which providers are on; empty: those whose credentials are in the environment, and `offline`."""
     routes: dict[str, Listed] = {}
@@ -179,6 +187,7 @@ _POSITIVE = (
     *("job_retention_s", "event_retention_s", "delivery_retention_s", "usage_retention_s"),
 )
 _TABLE = re.compile(r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?", re.ASCII)
+_STREAMING_URL = re.compile(r"wss?://[^/\s?#@]+/?")
 _KINDS = ("url", "slack_webhook", "slack_token", "database_url")
 _SHORTEST_LEASE_S = 1.0
 """Workers look after their leases every half second."""
@@ -206,12 +215,16 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise errors.ConfigurationError(f"{path}: not valid TOML: {error}") from error
 
 
+def _aws(environ: Mapping[str, str]) -> bool:
+    """Whether there are AWS credentials that do for more than Bedrock."""
+    file = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
+    only_bedrock = "AWS_BEARER_TOKEN_BEDROCK"
+    return any(environ.get(n) for n in SWITCHED_ON_BY["bedrock"] if n != only_bedrock) or file.is_file()
+
+
 def _switched_on(environ: Mapping[str, str]) -> tuple[str, ...]:
     by_key = [provider for provider, names in SWITCHED_ON_BY.items() if any(environ.get(name) for name in names)]
-    if (
-        "bedrock" not in by_key
-        and Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser().is_file()
-    ):
+    if "bedrock" not in by_key and _aws(environ):
         by_key.append("bedrock")
     return (*by_key, "offline")
 
@@ -236,6 +249,9 @@ def load(
         raise errors.ConfigurationError(_problem(str(error), path, from_env)) from error
     if not settings.providers:
         settings = msgspec.structs.replace(settings, providers=_switched_on(env))
+    if not (settings.tts and settings.stt):
+        tts, stt = ("polly", "transcribe") if _aws(env) else ("offline", "offline")
+        settings = msgspec.structs.replace(settings, tts=settings.tts or tts, stt=settings.stt or stt)
     _check(settings)
     return settings
 
@@ -247,7 +263,7 @@ def _problem(message: str, path: Path, from_env: Mapping[str, Any]) -> str:
     field = re.split(r"[.\[]", place)[0]
     source = f"RINGBACK_{field.upper()}" if field in from_env else f"{path}: {place}" if place else str(path)
     annotation = get_type_hints(Settings).get(field)
-    choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+    choices = [choice for choice in get_args(annotation) if choice and isinstance(choice, str)]
     return f"{source}: {what}" + (f"; one of {', '.join(choices)}" if choices else "")
 
 
@@ -263,6 +279,13 @@ def _check(settings: Settings) -> None:
         if provider not in PROVIDERS:
             raise errors.ConfigurationError(f"RINGBACK_PROVIDERS: {provider!r} is not one of {', '.join(PROVIDERS)}")
     check(settings.routes, settings.aliases, settings.targets)
+    if settings.stt == "transcribe-batch" and not settings.s3_bucket:
+        raise errors.ConfigurationError(
+            "RINGBACK_S3_BUCKET: RINGBACK_STT=transcribe-batch needs a bucket for the audio"
+        )
+    url = settings.transcribe_streaming_url
+    if url and not _STREAMING_URL.fullmatch(url):
+        raise errors.ConfigurationError("RINGBACK_TRANSCRIBE_STREAMING_URL: wss://host[:port] or ws://host[:port]")
     for entry in settings.callback_allow:
         if not _is_network(entry) and ("/" in entry or ":" in entry):
             raise errors.ConfigurationError(

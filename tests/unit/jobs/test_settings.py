@@ -28,6 +28,10 @@ FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
     "allowed_hosts": ("ringback.internal, ai.example.com", ("ringback.internal", "ai.example.com")),
     "callback_allow": (" 10.0.0.0/8 ,, Orders.internal,", ("10.0.0.0/8", "Orders.internal")),
     "providers": ("fake, offline", ("fake", "offline")),
+    "tts": ("polly", "polly"),
+    "stt": ("transcribe", "transcribe"),
+    "s3_bucket": ("our-audio", "our-audio"),
+    "transcribe_streaming_url": ("ws://127.0.0.1:8443", "ws://127.0.0.1:8443"),
     "shards": ("32", 32),
     "worker_slots": ("7", 7),
     "max_attempts": ("3", 3),
@@ -145,7 +149,7 @@ def test_what_is_wrong_with_routes_and_targets_is_said(toml: str, said: str, tmp
 
 
 def test_unknown_variables_are_ignored(tmp_path: Path) -> None:
-    assert load(tmp_path, RINGBACK_TYPO="1", RINGBACK_="2", RINGBACK_TTS="polly") == load(tmp_path)
+    assert load(tmp_path, RINGBACK_TYPO="1", RINGBACK_="2", RINGBACK_SPEED="3") == load(tmp_path)
 
 
 def test_overrides_win_and_defaults_stand_in(tmp_path: Path) -> None:
@@ -189,6 +193,8 @@ def test_a_number_out_of_range_is_refused_by_its_variables_name(field: str, valu
         ("log_level", "loud", "debug"),
         ("log_format", "xml", "console"),
         ("providers", "offline,opnai", "openai"),
+        ("tts", "loud", "polly"),
+        ("stt", "whisper", "transcribe-batch"),
     ],
 )
 def test_a_choice_that_is_none_is_refused_with_those_there_are(
@@ -273,3 +279,28 @@ def test_a_credentials_file_switches_bedrock_on(tmp_path: Path) -> None:
     assert load(tmp_path, AWS_SHARED_CREDENTIALS_FILE=str(file)).providers == ("offline",)
     file.write_text("[default]")
     assert load(tmp_path, AWS_SHARED_CREDENTIALS_FILE=str(file)).providers == ("bedrock", "offline")
+
+
+def test_amazon_s_speech_is_on_where_its_credentials_are(tmp_path: Path) -> None:
+    def services(**environ: str) -> tuple[str, str]:
+        found = load(tmp_path, **environ)
+        return found.tts, found.stt
+
+    assert services() == services(AWS_BEARER_TOKEN_BEDROCK="x") == ("offline", "offline")
+    assert services(AWS_PROFILE="x") == ("polly", "transcribe")
+    assert services(AWS_ACCESS_KEY_ID="x", RINGBACK_STT="offline") == ("polly", "offline")
+    file = tmp_path / "credentials"
+    file.write_text("[default]")
+    assert services(AWS_SHARED_CREDENTIALS_FILE=str(file)) == ("polly", "transcribe")
+
+
+def test_recognition_in_batches_needs_a_bucket(tmp_path: Path) -> None:
+    assert refusal(tmp_path, RINGBACK_STT="transcribe-batch").startswith("RINGBACK_S3_BUCKET: ")
+    found = load(tmp_path, RINGBACK_STT="transcribe-batch", RINGBACK_S3_BUCKET="b")
+    assert (found.stt, found.s3_bucket) == ("transcribe-batch", "b")
+
+
+@pytest.mark.parametrize("url", ["http://x", "ws://", "x:1", "wss://x/y", "ws://u@x"])
+def test_a_streaming_endpoint_is_a_websocket_s(url: str, tmp_path: Path) -> None:
+    said = refusal(tmp_path, RINGBACK_TRANSCRIBE_STREAMING_URL=url)
+    assert said.startswith("RINGBACK_TRANSCRIBE_STREAMING_URL: ")

@@ -1,0 +1,53 @@
+"""Which speech services there are, and the one instance of each that a process shares."""
+
+from collections.abc import Callable
+
+from jobs.settings import Settings
+from speech.service import SpeechToText, TextToSpeech
+
+
+def _offline_speech(_: Settings) -> TextToSpeech:
+    from speech.offline.speaking import OfflineSpeech
+
+    return OfflineSpeech()
+
+
+def _offline_recognition(_: Settings) -> SpeechToText:
+    from speech.offline.listening import OfflineRecognition
+
+    return OfflineRecognition()
+
+
+# Each imports its engine or SDK only when it is first asked for. The names are those of RINGBACK_TTS and RINGBACK_STT.
+SPEAKING: dict[str, Callable[[Settings], TextToSpeech]] = {"offline": _offline_speech}
+LISTENING: dict[str, Callable[[Settings], SpeechToText]] = {"offline": _offline_recognition}
+
+
+class SpeechServices:
+    """The speech services of one process: those that `settings.tts` and `settings.stt` name, or others by name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._speaking: dict[str, TextToSpeech] = {}
+        self._listening: dict[str, SpeechToText] = {}
+
+    def text_to_speech(self, name: str = "") -> TextToSpeech:
+        """The service, made on first use. Raises `KeyError` for a name that is none."""
+        name = name or self._settings.tts or "offline"
+        if name not in self._speaking:
+            self._speaking[name] = SPEAKING[name](self._settings)
+        return self._speaking[name]
+
+    def speech_to_text(self, name: str = "") -> SpeechToText:
+        """The service, made on first use. Raises `KeyError` for a name that is none."""
+        name = name or self._settings.stt or "offline"
+        if name not in self._listening:
+            self._listening[name] = LISTENING[name](self._settings)
+        return self._listening[name]
+
+    async def aclose(self) -> None:
+        """Closes those that were made."""
+        made: tuple[TextToSpeech | SpeechToText, ...] = (*self._speaking.values(), *self._listening.values())
+        self._speaking, self._listening = {}, {}
+        for service in made:
+            await service.aclose()
