@@ -1,81 +1,18 @@
 """A prompt's job from its input to its output: repaired once, honest when that fails, and its log tells how it went."""
 
 import asyncio
-from typing import Any
 from urllib.parse import quote_plus
 
-import msgspec
 import pytest
 
 from jobs import errors
-from jobs.addresses import AddressPolicy
-from jobs.job import Deadline, JobSpec
+from jobs.job import Deadline
 from jobs.model import Usage
-from jobs.settings import Settings, Timeouts
+from jobs.settings import Settings
 from jobs.store.connection import Connection
-from jobs.store.events import EventLog
-from jobs.store.jobs import JobStore
-from prompts import registry
-from providers.registry import Services
-from providers.routing.router import Router
-from providers.routing.target import Targets
-from tests.integration.store.sample import claimed, spec
-from tests.unit.providers.routing.room import Calm
-from workers.answering import Answering, Progress
-from workers.images import Images
-from workers.narrator import Narrator
+from tests.unit.workers.stage import Stage
 
-PROMPTS = registry.load()
 SCHEMA = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
-
-
-class Run:
-    """What came of one run."""
-
-    def __init__(self, progress: Progress, log: list[tuple[str, dict[str, Any]]], target: str) -> None:
-        self.output, self.usage, self.target = progress.output, progress.usage, target
-        self.log = log
-        self.names = [name for name, _ in log]
-        self.error: errors.RingbackError | None = None
-
-    @property
-    def text(self) -> str:
-        """What a listener has at the end: a reset makes void what came before."""
-        text = ""
-        for name, data in self.log:
-            text = "" if name == "stream.reset" else text + data["text"] if name == "text.delta" else text
-        return text
-
-
-class Stage:
-    """Runs jobs on fake models, with their logs in a real store."""
-
-    def __init__(self, connection: Connection, settings: Settings) -> None:
-        self.store, self._log = JobStore(connection, settings), EventLog(connection, settings)
-        router = Router(Targets(Services(settings), {}, Calm(), Calm()))
-        self._answering = Answering(
-            PROMPTS, router, Timeouts(first_token_s=5, stall_s=5), Images(AddressPolicy.of(settings))
-        )
-
-    async def run(self, *models: str, asks: Any = None, **fields: Any) -> Run:
-        """Runs a job with these targets (`fake/…`) to its end, which may be an error."""
-        raw = msgspec.Raw(msgspec.json.encode(asks or {"prompt": "안녕"}))
-        made: JobSpec = spec(input=raw, targets=tuple(f"fake/{model}" for model in models), **fields)
-        await self.store.accept(made)
-        claim = await claimed(self.store, made.id)
-        narrator, progress = Narrator(self.store, claim), Progress()
-        error = None
-        try:
-            async with narrator:
-                await self._answering.run(claim.spec, narrator, progress)
-        except errors.RingbackError as raised:
-            error = raised
-        found = await self._log.read(made.id, 1)
-        run = Run(progress, [(event.name, msgspec.json.decode(event.data)) for event in found], narrator.target)
-        run.error = error
-        public = msgspec.json.decode(await self.store.get(made.id))
-        assert public["model"] == narrator.target
-        return run
 
 
 @pytest.fixture
