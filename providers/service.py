@@ -126,7 +126,11 @@ class AIService(Protocol):
     """The `provider` of `provider/model`."""
 
     def capabilities(self, model: str) -> Capabilities:
-        """What can be asked of `model`. Asking for more raises `errors.Unsupported` before any call is made."""
+        """What can be asked of `model`, as far as `providers.profiles` knows.
+
+        The router makes questions fit for it, by these and by what the settings overrule. A service itself sends what
+        it is asked; it raises `errors.Unsupported`, before any call is made, for what it has no way to send.
+        """
         ...
 
     def region(self, model: str) -> str:

@@ -1,9 +1,7 @@
 """What providers without images and tools share."""
 
 from providers import errors
-from providers.service import Ask, Capabilities, Image, Text, ToolCall, ToolResult
-
-CAPABILITIES = Capabilities(images=False, tools=False, json_schema=False)
+from providers.service import Ask, Image, Text, ToolCall, ToolResult
 
 
 def require(ask: Ask, provider: str) -> None:

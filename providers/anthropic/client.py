@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from providers import errors
+from providers import errors, profiles
 from providers.anthropic.errors import from_connection, from_status_error
-from providers.anthropic.mapping import PROVIDER, Assembly, request, takes_schema
+from providers.anthropic.mapping import PROVIDER, Assembly, request
 from providers.service import GRACE_S, Answer, Ask, Capabilities, Delta, Metered
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class AnthropicService:
         self._opening = asyncio.Lock()
 
     def capabilities(self, model: str) -> Capabilities:
-        """Images and tools with every model; structured outputs since Claude 4.5."""
-        return Capabilities(images=True, tools=True, json_schema=takes_schema(model))
+        """See `AIService`."""
+        return profiles.of(f"{PROVIDER}/{model}")
 
     def region(self, model: str) -> str:
         """See `AIService`. On Bedrock that of the environment; a profile's is not looked up."""

@@ -1,7 +1,6 @@
 """Our types to Anthropic's messages and back. Whole answers and streams are read by the same code."""
 
 import base64
-import re
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 import msgspec
@@ -17,8 +16,6 @@ PROVIDER: Final = "anthropic"
 DEFAULT_MAX_TOKENS: Final = 4096
 """Where the caller gives none; Anthropic demands one."""
 
-_WITHOUT_SCHEMA = re.compile(r"claude-(?:instant|v?[23]|(?:opus|sonnet)-4-(?:0|1|2025))")
-"""Models from before structured outputs (Claude 4.5)."""
 _FINISHES: dict[str, Finish] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -31,11 +28,6 @@ _FINISHES: dict[str, Finish] = {
 
 `pause_turn` says that the answer is not complete; it belongs to tools that run at Anthropic, which are never asked for.
 """
-
-
-def takes_schema(model: str) -> bool:
-    """Whether `model` has structured outputs."""
-    return _WITHOUT_SCHEMA.search(model) is None
 
 
 def request(ask: Ask, model: str) -> dict[str, Any]:
@@ -54,7 +46,9 @@ def request(ask: Ask, model: str) -> dict[str, Any]:
         arguments["stop_sequences"] = list(ask.settings.stop)
     if ask.tools:
         arguments["tools"] = [_tool(tool) for tool in ask.tools]
-    if ask.output_schema is not None and takes_schema(model) and (schema := _schema(ask.output_schema)) is not None:
+        if ask.tool_choice != "auto":
+            arguments["tool_choice"] = {"type": "any" if ask.tool_choice == "required" else "none"}
+    if ask.output_schema is not None and (schema := _schema(ask.output_schema)) is not None:
         arguments["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     return arguments
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from providers import errors
+from providers import errors, profiles
 from providers.bedrock import bridge, mapping
 from providers.bedrock.bridge import Bridge
 from providers.bedrock.errors import translated
@@ -39,7 +39,7 @@ class BedrockService:
 
     def capabilities(self, model: str) -> Capabilities:
         """See `AIService`."""
-        return mapping.capabilities(split_region(model)[0])
+        return profiles.of(f"{PROVIDER}/{split_region(model)[0]}")
 
     def region(self, model: str) -> str:
         """See `AIService`. That of a profile is known once a first call has been made."""

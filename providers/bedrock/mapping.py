@@ -1,6 +1,5 @@
 """Our types ↔ Converse: requests, and one reader for streamed and whole answers."""
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,20 +8,9 @@ import msgspec
 from jobs.model import Usage
 from providers import errors
 from providers.bedrock import schema
-from providers.service import Answer, Ask, Capabilities, Finish, Image, Message, Text, ToolCall, ToolResult
+from providers.service import Answer, Ask, Finish, Image, Message, Text, ToolCall, ToolResult
 
 PROVIDER = "bedrock"
-
-_STRUCTURED = re.compile(r"\banthropic\.claude-[a-z]+-(?:4-[5-9]|[5-9])\b")
-"""Models whose answers Bedrock can hold to a schema: Claude 4.5 and later.
-
-Source: docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html
-"""
-
-
-def capabilities(model: str) -> Capabilities:
-    """See `AIService.capabilities`. Which models take images and tools changes monthly: Bedrock itself says so."""
-    return Capabilities(images=True, tools=True, json_schema=_STRUCTURED.search(model) is not None)
 
 
 def request(ask: Ask) -> dict[str, Any]:
@@ -41,21 +29,25 @@ def request(ask: Ask) -> dict[str, Any]:
     }
     if given := {name: value for name, value in settings.items() if value is not None}:
         arguments["inferenceConfig"] = given
-    if ask.tools:
+    # Converse has no choice "none". Tools must be there, though, if the conversation holds calls and results: then the
+    # model may still call one.
+    if ask.tools and (ask.tool_choice != "none" or _has_tool_parts(ask)):
         specs = [
             {"name": tool.name, "inputSchema": {"json": tool.parameters}}
             | ({"description": tool.description} if tool.description else {})
             for tool in ask.tools
         ]
         arguments["toolConfig"] = {"tools": [{"toolSpec": spec} for spec in specs]}
-    if (
-        ask.output_schema is not None
-        and capabilities(ask.model).json_schema
-        and (enforceable := schema.enforceable(ask.output_schema)) is not None
-    ):
+        if ask.tool_choice == "required":
+            arguments["toolConfig"]["toolChoice"] = {"any": {}}
+    if ask.output_schema is not None and (enforceable := schema.enforceable(ask.output_schema)) is not None:
         definition = {"name": "answer", "schema": msgspec.json.encode(enforceable).decode()}
         arguments["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
     return arguments
+
+
+def _has_tool_parts(ask: Ask) -> bool:
+    return any(isinstance(part, ToolCall | ToolResult) for message in ask.messages for part in message.parts)
 
 
 def _content(message: Message) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Never
 
 from jobs.model import Usage
-from providers import text_only
+from providers import profiles, text_only
 from providers.fake import script
 from providers.service import Answer, Ask, Capabilities, Delta, Text
 
@@ -21,7 +21,7 @@ class FakeService:
 
     def capabilities(self, model: str) -> Capabilities:
         """Text only, whatever the model."""
-        return text_only.CAPABILITIES
+        return profiles.of(f"{self.name}/{model}")
 
     def region(self, model: str) -> str:
         """See `AIService`. A fake runs nowhere."""

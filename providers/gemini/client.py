@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from providers import errors
+from providers import errors, profiles
 from providers.gemini import mapping
 from providers.gemini.errors import broken, refused, translated
 from providers.gemini.mapping import PROVIDER
@@ -37,7 +37,7 @@ class GeminiService:
 
     def capabilities(self, model: str) -> Capabilities:
         """See `AIService`."""
-        return mapping.capabilities(model)
+        return profiles.of(f"{PROVIDER}/{model}")
 
     def region(self, model: str) -> str:
         """See `AIService`. Vertex has locations, the Gemini API is one place."""

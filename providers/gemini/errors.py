@@ -56,7 +56,8 @@ def refused(status: dict[str, Any], ask: Ask, secrets: Iterable[str]) -> errors.
     if code == 400 and _NO_PREFILL.search(said):
         return errors.Unsupported(detail, provider=PROVIDER)
     http_status = code if isinstance(code, int) else 500
-    return errors.from_status(http_status, detail or f"HTTP status {http_status}", provider=PROVIDER, retry_after=_retry_after(details))
+    detail = detail or f"HTTP status {http_status}"
+    return errors.from_status(http_status, detail, provider=PROVIDER, retry_after=_retry_after(details))
 
 
 def broken(error: aiohttp.ClientError | OSError, exchange: Exchange) -> errors.ProviderError:

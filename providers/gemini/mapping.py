@@ -12,7 +12,7 @@ import msgspec
 
 from jobs.model import Usage
 from providers import errors
-from providers.service import Answer, Ask, Capabilities, Finish, Image, Message, Text, ToolCall, ToolResult
+from providers.service import Answer, Ask, Finish, Image, Message, Text, ToolCall, ToolResult
 
 PROVIDER = "gemini"
 
@@ -22,9 +22,9 @@ _NO_SIGNATURE_CHECK = "skip_thought_signature_validator"
 Source: ai.google.dev/gemini-api/docs/thought-signatures, FAQ.
 """
 _BEFORE_SIGNATURES = re.compile(r"(?:.*/)?gemini-[12]\b")
-_GEMMA = re.compile(r"(?:.*/)?gemma-")
 _NAME = re.compile(r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*", re.ASCII)
 
+_MODES = {"required": "ANY", "none": "NONE"}
 _LENGTH = frozenset({"MAX_TOKENS", "CONTINUATION"})
 _FILTERED = frozenset(
     {
@@ -43,24 +43,13 @@ _FILTERED = frozenset(
 )
 
 
-def capabilities(model: str) -> Capabilities:
-    """See `AIService.capabilities`. Gemma models are served by the same API, with less of it."""
-    gemma = _GEMMA.match(model) is not None
-    return Capabilities(images=True, tools=not gemma, json_schema=not gemma)
-
-
 def resource(ask: Ask, *, vertex: bool) -> str:
     """The path of the model, below the API's version.
 
-    Raises `errors.ModelNotFound` for what cannot be a name, `errors.Unsupported` if `ask` is too much for the model.
+    Raises `errors.ModelNotFound` for what cannot be a name.
     """
     if _NAME.fullmatch(ask.model) is None:
         raise errors.ModelNotFound("This is not the name of a model", provider=PROVIDER)
-    parts = [part for message in ask.messages for part in message.parts]
-    if not capabilities(ask.model).tools and (
-        ask.tools or any(isinstance(part, ToolCall | ToolResult) for part in parts)
-    ):
-        raise errors.Unsupported(f"{PROVIDER}/{ask.model} calls no tools", provider=PROVIDER)
     if ask.model.startswith(("models/", "tunedModels/", "publishers/", "projects/")):
         return ask.model
     return f"publishers/google/models/{ask.model}" if vertex else f"models/{ask.model}"
@@ -89,7 +78,9 @@ def request(ask: Ask) -> dict[str, Any]:
             for tool in ask.tools
         ]
         body["tools"] = [{"functionDeclarations": functions}]
-    elif ask.output_schema is not None and capabilities(ask.model).json_schema:
+        if ask.tool_choice != "auto":
+            body["toolConfig"] = {"functionCallingConfig": {"mode": _MODES[ask.tool_choice]}}
+    elif ask.output_schema is not None:
         # Not together with tools: models before Gemini 3 refuse the combination.
         settings |= {"responseMimeType": "application/json", "responseJsonSchema": ask.output_schema}
     if given := {name: value for name, value in settings.items() if value is not None}:

@@ -9,7 +9,7 @@ import jsonschema_rs
 import msgspec
 
 from jobs.model import Usage
-from providers import errors, text_only
+from providers import errors, profiles, text_only
 from providers.offline import inquiry, language, softening, summary
 from providers.offline.reply import reply
 from providers.service import Answer, Ask, Capabilities, Delta, Text
@@ -39,7 +39,7 @@ class OfflineService:
 
     def capabilities(self, model: str) -> Capabilities:
         """Text only."""
-        return text_only.CAPABILITIES
+        return profiles.of(f"{PROVIDER}/{model}")
 
     def region(self, model: str) -> str:
         """See `AIService`. It runs here."""

@@ -14,7 +14,7 @@ import aiohttp
 from yarl import URL
 
 from jobs.errors import ConfigurationError
-from providers import errors
+from providers import errors, profiles
 from providers.openai.errors import PROVIDER, from_client, from_response
 from providers.openai.mapping import Assembly, request_body
 from providers.service import Answer, Ask, Capabilities, Delta, Metered
@@ -50,8 +50,8 @@ class OpenAIService:
         self._session: aiohttp.ClientSession | None = None
 
     def capabilities(self, model: str) -> Capabilities:
-        """All of them: which model on which server lacks one only the server knows, and says by a refusal."""
-        return Capabilities(images=True, tools=True, json_schema=True)
+        """See `AIService`. What models of other servers lack only those know, and say by a refusal."""
+        return profiles.of(f"{PROVIDER}/{model}")
 
     def region(self, model: str) -> str:
         """See `AIService`. A server is in one place."""

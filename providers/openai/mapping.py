@@ -70,6 +70,8 @@ def request_body(ask: Ask, *, stream: bool, official: bool) -> bytes:
         body["stop"] = settings.stop
     if ask.tools:
         body["tools"] = [_tool(tool) for tool in ask.tools]
+        if ask.tool_choice != "auto":
+            body["tool_choice"] = ask.tool_choice
     if ask.output_schema is not None:
         strict = ask.output_schema.get("type") == "object" and _is_strict(ask.output_schema)
         named = {"name": "answer", "schema": ask.output_schema, "strict": strict}

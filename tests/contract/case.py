@@ -38,6 +38,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     tool_results: tuple[tuple[str, str], ...] = ()
     """(id of the call, content); the tool's name where the vendor has no ids"""
     json_schema: dict[str, Any] | None = None
+    tool_choice: str | None = None
+    """In the words of `Ask.tool_choice`; `None`: nothing was said, which every vendor takes for `auto`."""
 
 
 WHOLE: dict[Fault, Expected] = {
@@ -97,6 +99,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Exceptions from `STREAMED`."""
     takes_sampling: bool = True
     """The vendor takes `temperature` and `top_p`; else they must not be sent."""
+    says_none: bool = True
+    """The vendor can be told that no tool must be called; else the tools are left out."""
     meters_early: bool = False
     """The vendor tells the usage so far in its streams before their end."""
     reports_cached: bool = True

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Literal
 
 import pytest
 
@@ -227,6 +228,52 @@ async def test_tool_calls_without_text(wired: Case, service: AIService, vendor_s
     assert [answer.tool_calls[0].arguments for answer in answers] == [{"city": "Oslo"}] * 2
 
 
+@pytest.mark.parametrize("choice", ["auto", "none", "required"])
+@both_ways
+async def test_tool_choice(
+    wired: Case,
+    way: Way,
+    choice: Literal["auto", "none", "required"],
+    service: AIService,
+    vendor_server: VendorServer,
+) -> None:
+    await way(service, ask_of(wired, tools=(WEATHER,), tool_choice=choice))
+
+    sent = only_sent(wired, vendor_server)
+    if choice == "none" and not wired.says_none:
+        assert (sent.tools, sent.tool_choice) == ((), None)
+    else:
+        assert [name for name, _, _ in sent.tools] == ["weather"]
+        assert sent.tool_choice == (None if choice == "auto" else choice)
+
+
+@both_ways
+async def test_an_answer_that_the_request_begins(
+    wired: Case, way: Way, service: AIService, vendor_server: VendorServer
+) -> None:
+    begun = (user(Text("하나부터 셋까지 세세요.")), Message(role="assistant", parts=(Text("하나, "),)))
+
+    answer = await way(service, ask_of(wired, messages=begun))
+
+    assert answer.text == Script().text
+    assert only_sent(wired, vendor_server).texts[-1] == ("assistant", "하나, ")
+
+
+@both_ways
+async def test_what_a_service_cannot_send_is_unsupported(case: Case, way: Way, service: AIService) -> None:
+    """Only of those without a wire: the vendors' protocols have it all, and models are the router's business."""
+    if case.vendor is not None:
+        return
+    beyond = (
+        ask_of(case, tools=(WEATHER,)),
+        ask_of(case, messages=(user(Image("image/png", PNG), Text("이게 뭐죠?")),)),
+        ask_of(case, messages=(user(Text("?")), Message(role="assistant", parts=(ToolCall("a", "weather", {}),)))),
+    )
+    for ask in beyond:
+        with pytest.raises(errors.Unsupported, match=case.provider):
+            await way(service, ask)
+
+
 async def test_tool_results(wired: Case, service: AIService, vendor_server: VendorServer) -> None:
     messages = (
         user(Text("서울 날씨는?")),
@@ -250,8 +297,5 @@ async def test_output_schema(wired: Case, way: Way, service: AIService, vendor_s
 
     assert answer.text == '{"summary":"늦은 주문","category":"order"}'
     schema = only_sent(wired, vendor_server).json_schema
-    if service.capabilities(wired.model).json_schema:
-        assert schema is not None
-        assert schema["properties"].keys() == {"summary", "category"}
-    else:
-        assert schema is None
+    assert schema is not None
+    assert schema["properties"].keys() == {"summary", "category"}

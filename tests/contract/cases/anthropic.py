@@ -7,6 +7,8 @@ from providers.anthropic.client import AnthropicService
 from ringback.testing.script import Fault, Received
 from tests.contract.case import STREAMED, WHOLE, Case, Expected, Sent
 
+_CHOICES = {"any": "required", "none": "none", "auto": "auto"}
+
 
 def _sent(received: Received) -> Sent:
     body: dict[str, Any] = received.body
@@ -29,6 +31,7 @@ def _sent(received: Received) -> Sent:
         tool_results=tuple(
             (block["tool_use_id"], block["content"]) for _, block in blocks if block["type"] == "tool_result"
         ),
+        tool_choice=_CHOICES.get(body.get("tool_choice", {}).get("type")),
         json_schema=body.get("output_config", {}).get("format", {}).get("schema"),
     )
 

@@ -30,6 +30,7 @@ def _sent(received: Received) -> Sent:
         tools=tuple((tool["name"], tool["description"], tool["inputSchema"]["json"]) for tool in tools),
         tool_calls=tuple((call["name"], call["input"]) for call in calls),
         tool_results=tuple((result["toolUseId"], result["content"][0]["text"]) for result in results),
+        tool_choice="required" if "any" in body.get("toolConfig", {}).get("toolChoice", {}) else None,
         json_schema=json.loads(structure["jsonSchema"]["schema"]) if structure else None,
     )
 
@@ -55,5 +56,6 @@ CASES = (
         whole=_NEVER_SAYS_WHEN,
         streamed=_NEVER_SAYS_WHEN,
         reports_reasoning=False,
+        says_none=False,
     ),
 )

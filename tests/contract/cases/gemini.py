@@ -7,6 +7,8 @@ from providers.gemini.client import GeminiService
 from ringback.testing.script import Received
 from tests.contract.case import Case, Sent
 
+_CHOICES = {"ANY": "required", "NONE": "none", "AUTO": "auto"}
+
 
 def _sent(received: Received) -> Sent:
     body: dict[str, Any] = received.body
@@ -29,6 +31,7 @@ def _sent(received: Received) -> Sent:
             (part["functionCall"]["name"], part["functionCall"]["args"]) for _, part in parts if "functionCall" in part
         ),
         tool_results=tuple(_result(part["functionResponse"]) for _, part in parts if "functionResponse" in part),
+        tool_choice=_CHOICES.get(body.get("toolConfig", {}).get("functionCallingConfig", {}).get("mode")),
         json_schema=settings.get("responseJsonSchema"),
     )
 

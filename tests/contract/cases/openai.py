@@ -27,6 +27,7 @@ def _sent(received: Received) -> Sent:
         tools=tuple((tool["name"], tool["description"], tool["parameters"]) for tool in tools),
         tool_calls=tuple((call["name"], json.loads(call["arguments"])) for call in calls),
         tool_results=tuple((m["tool_call_id"], m["content"]) for m in messages if m["role"] == "tool"),
+        tool_choice=body.get("tool_choice"),
         json_schema=body.get("response_format", {}).get("json_schema", {}).get("schema"),
     )
 

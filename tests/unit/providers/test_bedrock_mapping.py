@@ -8,7 +8,7 @@ from jobs.model import ModelSettings, Usage
 from providers import errors
 from providers.bedrock import mapping
 from providers.bedrock.schema import enforceable
-from providers.service import Answer, Ask, Message, Text, Tool
+from providers.service import Answer, Ask, Message, Text, Tool, ToolCall, ToolResult
 from tests.unit.providers.asks import ask
 
 CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -150,25 +150,21 @@ def test_a_tool_may_have_no_description() -> None:
     assert body["toolConfig"]["tools"] == [{"toolSpec": {"name": "now", "inputSchema": {"json": {"type": "object"}}}}]
 
 
-@pytest.mark.parametrize(
-    ("model", "structured"),
-    [
-        ("anthropic.claude-sonnet-4-5-20250929-v1:0", True),
-        ("us.anthropic.claude-opus-4-6-v1", True),
-        ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0", True),
-        ("global.anthropic.claude-sonnet-5-v1", True),
-        ("anthropic.claude-sonnet-4-20250514-v1:0", False),
-        ("anthropic.claude-opus-4-1-20250805-v1:0", False),
-        ("anthropic.claude-3-5-sonnet-20241022-v2:0", False),
-        ("amazon.nova-pro-v1:0", False),
-        ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ab12cd34ef56", False),
-    ],
-)
-def test_which_models_are_held_to_a_schema(model: str, structured: bool) -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+WEATHER = Tool(name="weather", description="", parameters={"type": "object"})
 
-    assert mapping.capabilities(model).json_schema is structured
-    assert ("outputConfig" in mapping.request(ask(model, "네?", output_schema=schema))) is structured
+
+def test_tools_that_must_not_be_called_are_left_out_unless_the_conversation_holds_calls() -> None:
+    """Converse has no such choice, and refuses calls and results in a conversation without tools."""
+    called = (
+        Message(role="user", parts=(Text("서울 날씨는?"),)),
+        Message(role="assistant", parts=(ToolCall("a", "weather", {}),)),
+        Message(role="user", parts=(ToolResult("a", "weather", "맑음"),)),
+    )
+    assert "toolConfig" not in mapping.request(ask("m", "네?", tools=(WEATHER,), tool_choice="none"))
+
+    sent = mapping.request(Ask(model="m", messages=called, tools=(WEATHER,), tool_choice="none"))
+
+    assert sent["toolConfig"].keys() == {"tools"}
 
 
 def test_schema_is_closed_and_rid_of_limits() -> None:

@@ -52,15 +52,6 @@ def test_what_cannot_be_a_model_reaches_no_other_path(model: str) -> None:
         mapping.resource(ask(model), vertex=False)
 
 
-@pytest.mark.parametrize("model", ["gemma-3-27b-it", "models/gemma-3-27b-it"])
-def test_gemma_has_no_tools(model: str) -> None:
-    assert not mapping.capabilities(model).tools
-    for asked in (ask(model, tools=(WEATHER,)), Ask(model=model, messages=CALLED)):
-        with pytest.raises(errors.Unsupported):
-            mapping.resource(asked, vertex=False)
-    assert "generationConfig" not in mapping.request(ask(model, output_schema={"type": "object"}))
-
-
 @pytest.mark.parametrize(
     ("model", "signed"),
     [
