@@ -118,8 +118,8 @@ class UsageTotals:
 
     async def _add(self, groups: _Groups, day: date, group_by: Sequence[Group], owner: str | None) -> None:
         commands = (("HGETALL", keys.usage(shard, day.isoformat())) for shard in range(self._shards))
-        for flat in await self._connection.calls(commands):
-            for field, row in zip(flat[::2], flat[1::2], strict=True):
+        for rows in await self._connection.calls(commands):
+            for field, row in rows.items():
                 key, _, model = field.decode().partition("|")
                 if owner is not None and key != owner:
                     continue
