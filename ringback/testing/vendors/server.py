@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from typing import Any
 
 import msgspec
@@ -45,7 +45,7 @@ class VendorServer(LoopbackServer):
         self.received: list[Received] = []
         """Every request so far, in the order of arrival."""
         self._defaults: dict[tuple[Vendor | None, str | None], Script] = {}
-        self._queue: deque[Script] = deque()
+        self._queues: defaultdict[str | None, deque[Script]] = defaultdict(deque)
         self._cache: dict[tuple[int, Vendor, Call], _Cached] = {}
         self._malformed_request = Reply(status=400, body=b'{"error":{"message":"the body is not a JSON object"}}')
 
@@ -56,14 +56,14 @@ class VendorServer(LoopbackServer):
         """
         self._defaults[vendor, model] = script
 
-    def enqueue(self, *scripts: Script) -> None:
-        """Answers the next requests with these, one each, whoever asks; then it is as `script` says again."""
-        self._queue.extend(scripts)
+    def enqueue(self, *scripts: Script, model: str | None = None) -> None:
+        """Answers the next requests (for `model`, if given) with these, one each; then it is as `script` says again."""
+        self._queues[model].extend(scripts)
 
     def reset(self) -> None:
         """Forgets all scripts and requests."""
         self._defaults.clear()
-        self._queue.clear()
+        self._queues.clear()
         self._cache.clear()
         self.received.clear()
         self.write_size = 0
@@ -97,8 +97,8 @@ class VendorServer(LoopbackServer):
         return [request for request in self.received if request.disconnected]
 
     def _pick(self, vendor: Vendor, model: str) -> Script:
-        if self._queue:
-            return self._queue.popleft()
+        if queue := self._queues[model] or self._queues[None]:
+            return queue.popleft()
         for key in ((vendor, model), (None, model), (vendor, None), (None, None)):
             if (script := self._defaults.get(key)) is not None:
                 return script
