@@ -68,7 +68,7 @@ class Images:
             if refused := refusal(failure):
                 raise ImageUnavailable(f"{named.pointer}: may not be fetched: {refused}") from None
             why = f"could not be fetched ({type(failure).__name__})"
-            raise ImageUnavailable(f"{named.pointer}: {why}", retryable=isinstance(failure, OSError)) from None
+            raise ImageUnavailable(f"{named.pointer}: {why}", retryable=not isinstance(failure, ValueError)) from None
         if image.media_type_of(content) is None:
             raise ImageUnavailable(f"{named.pointer}: what is there is no PNG, JPEG, GIF or WebP image")
         return content
