@@ -25,6 +25,7 @@ _BEFORE_SIGNATURES = re.compile(r"(?:.*/)?gemini-[12]\b")
 _NAME = re.compile(r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*", re.ASCII)
 
 _MODES = {"required": "ANY", "none": "NONE"}
+_UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
 _LENGTH = frozenset({"MAX_TOKENS", "CONTINUATION"})
 _FILTERED = frozenset(
     {
@@ -198,7 +199,8 @@ class AnswerReader:
         finish = None
         calls = len(self._calls)
         for candidate in response.candidates[:1]:
-            finish = candidate.finish_reason
+            if candidate.finish_reason != _UNSPECIFIED:
+                finish = candidate.finish_reason
             for part in candidate.content.parts:
                 if part.function_call is not None:
                     self._calls.append(self._call(part.function_call))
@@ -245,7 +247,7 @@ class AnswerReader:
 
     def _finished(self) -> Finish:
         match self._finish:
-            case None | "FINISH_REASON_UNSPECIFIED":
+            case None:
                 raise errors.StreamInterrupted("Gemini's answer ended without a finish reason", provider=PROVIDER)
             case "STOP":
                 return "tool_calls" if self._calls else "stop"

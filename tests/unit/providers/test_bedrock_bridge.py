@@ -227,3 +227,21 @@ async def test_a_call_cancelled_in_the_queue_never_runs(threads: Bridge) -> None
     await threads.run(lambda: None)
 
     assert ran == []
+
+
+async def test_a_call_that_must_soon_end_is_hung_up_and_goes_on(
+    threads: Bridge, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    about_to = threading.Event()
+
+    def work() -> Generator[int, None, None]:
+        yield 1
+        call = bridge.current()
+        assert call is not None
+        call.use(pair[0])
+        call.hang_up_in(0.01)
+        assert waiting(pair[0], about_to) == b""
+        yield 2
+
+    async with asyncio.timeout(10):
+        assert [number async for number in items(threads, work)] == [1, 2]

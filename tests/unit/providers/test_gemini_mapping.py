@@ -194,3 +194,31 @@ def test_new_fields_and_empty_candidates_are_taken() -> None:
     ).answer()
 
     assert answer.text == "2"
+
+
+def test_a_reason_that_comes_too_early_ends_nothing() -> None:
+    """Earlier models and some proxies put `STOP` into every chunk, also before the first text."""
+    early, text, last = chunk(finish="STOP"), chunk({"text": "a"}), chunk({"text": ""}, finish="STOP")
+    both = chunk({"text": "a"}, finish="STOP")
+    for chunks, complete in (
+        ((text, last), True),
+        ((text, both), True),
+        ((early, text, last), False),
+        ((both,), False),
+        ((both, both), False),
+        ((text, last, text), False),
+        ((text, chunk(finish="FINISH_REASON_UNSPECIFIED")), False),
+    ):
+        assert read(*chunks).complete is complete, chunks
+
+
+def test_usage_is_told_when_it_changes() -> None:
+    reader = mapping.AnswerReader(ask("m"))
+    told = []
+    for tokens in (1, 1, 5):
+        usage = {"promptTokenCount": 9, "candidatesTokenCount": tokens}
+        reader.read(mapping.decoded(chunk({"text": "a"}, usageMetadata=usage)))
+        told.append(reader.metered)
+        reader.metered = None
+
+    assert told == [Usage(input_tokens=9, output_tokens=1), None, Usage(input_tokens=9, output_tokens=5)]

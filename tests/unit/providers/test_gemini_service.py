@@ -197,3 +197,16 @@ async def test_unknown_name_asks_nobody(service: GeminiService, vendor_server: V
         await service.generate(ask("../../v1/files?"))
 
     assert vendor_server.received == []
+
+
+async def test_region_is_that_of_vertex(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_GENAI_USE_ENTERPRISE", "GOOGLE_CLOUD_LOCATION"):
+        monkeypatch.delenv(name, raising=False)
+    service = GeminiService()
+    assert service.region("gemini-2.5-flash") == ""
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "europe-west4")
+    assert service.region("gemini-2.5-flash") == ""
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "True")
+    assert service.region("gemini-2.5-flash") == "europe-west4"
+    monkeypatch.delenv("GOOGLE_CLOUD_LOCATION")
+    assert service.region("gemini-2.5-flash") == "global"

@@ -15,6 +15,8 @@ STREAM = (
     "data:둘째\r\n\r\n"
     "data: a\ndata:  b\ndata\ndata: c\n\n"
     "retry: 10\n\n"
+    "event: ping\ndata: {]\n\n"
+    "data:\n\ndata\n\n"
     "data: {}\r\rdata: lone CR\r\r"
     "data:[DONE]\n\n"
 ).encode()

@@ -123,9 +123,15 @@ async def test_reset_is_a_tcp_reset(vendor_server: VendorServer) -> None:
         await asyncio.to_thread(ask)
 
 
-@pytest.mark.parametrize("fault", ["cut", "no_end_mark", "malformed_event", "error_in_stream"])
+MID_STREAM: tuple[Fault, ...] = (
+    *("cut", "error_in_stream", "malformed_event", "malformed_delta"),
+    *("keep_alives", "no_end_mark", "no_finish"),
+)
+
+
+@pytest.mark.parametrize("fault", MID_STREAM)
 async def test_faults_in_mid_stream(session: aiohttp.ClientSession, vendor_server: VendorServer, fault: Fault) -> None:
-    vendor_server.script(Script(deltas=("a1", "b2", "c3"), fault=fault, fault_after=2))
+    vendor_server.script(Script(deltas=("a1", "b2", "c3", "d4"), fault=fault, fault_after=2))
     seen, broken = b"", False
 
     async with post(session, vendor_server, stream=True) as response:
@@ -138,9 +144,61 @@ async def test_faults_in_mid_stream(session: aiohttp.ClientSession, vendor_serve
     assert broken is (fault == "cut")
     assert b'"a1"' in seen
     assert b'"b2"' in seen
-    assert (b'"c3"' in seen) is (fault in ("no_end_mark", "malformed_event"))
-    assert (b"[DONE]" in seen) is (fault == "malformed_event")
+    assert (b'"c3"' in seen) is (fault not in ("cut", "error_in_stream", "malformed_delta"))
+    assert (b'"d4"' in seen) is (fault not in ("cut", "error_in_stream"))
+    assert (b'"stop"' in seen) is (fault not in ("cut", "error_in_stream", "no_finish"))
+    assert (b"[DONE]" in seen) is (fault in ("malformed_event", "malformed_delta", "keep_alives"))
     assert (b'"error"' in seen) is (fault == "error_in_stream")
+    assert seen.count(b"event: ping") == (4 if fault == "keep_alives" else 0)
+
+
+@pytest.mark.parametrize("fault", ["malformed_event", "malformed_delta"])
+async def test_a_fault_after_the_last_delta(
+    session: aiohttp.ClientSession, vendor_server: VendorServer, fault: Fault
+) -> None:
+    vendor_server.script(Script(deltas=("a1",), fault=fault, fault_after=2))
+
+    async with post(session, vendor_server, stream=True) as response:
+        events = (await response.text()).split("\n\n")
+
+    assert '"a1"' in events[1]
+    assert events[2].endswith('{"content"')
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_only_a_prefill_is_rejected(
+    session: aiohttp.ClientSession, vendor_server: VendorServer, streamed: bool
+) -> None:
+    vendor_server.script(Script(fault="rejects_prefill"))
+    begun = [*ASK["messages"], {"role": "assistant", "content": "네"}]
+
+    async with post(session, vendor_server, stream=streamed) as response:
+        assert response.status == 200
+    async with post(session, vendor_server, stream=streamed, messages=begun) as response:
+        assert response.status == 400
+
+
+async def test_a_proxy_s_page(session: aiohttp.ClientSession, vendor_server: VendorServer) -> None:
+    vendor_server.script(Script(fault="html_error"))
+    async with post(session, vendor_server) as response:
+        assert (response.status, response.content_type) == (502, "text/html")
+        assert "Bad Gateway" in await response.text()
+
+
+@pytest.mark.parametrize(("fault", "seen"), [("hang_after_headers", b""), ("open_end", b'"stop"')])
+async def test_silence_on_an_open_connection(
+    session: aiohttp.ClientSession, vendor_server: VendorServer, fault: Fault, seen: bytes
+) -> None:
+    vendor_server.script(Script(fault=fault))
+
+    async with asyncio.timeout(10), post(session, vendor_server, stream=True) as response:
+        assert response.status == 200
+        body = b""
+        while seen not in body:
+            body += await response.content.readany()
+        assert not response.content.at_eof()
+        assert b"[DONE]" not in body
+    await vendor_server.wait_disconnected()
 
 
 @pytest.mark.parametrize(

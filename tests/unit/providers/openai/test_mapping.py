@@ -186,3 +186,74 @@ def test_a_refusal_is_no_answer() -> None:
 def test_what_is_no_completion_is_malformed(document: bytes) -> None:
     with pytest.raises(errors.MalformedAnswer):
         Assembly(ask_of()).add(document)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("stop", "stop"),
+        ("STOP", "stop"),
+        ("eos", "stop"),
+        ("end_turn", "stop"),
+        ("length", "length"),
+        ("max_tokens", "length"),
+        ("content_filter", "content_filter"),
+        ("sensitive", "content_filter"),
+        ("SAFETY", "content_filter"),
+    ],
+)
+def test_reasons_to_stop(reason: str, finish: str) -> None:
+    assert assembled(chunk({"content": "Hi"}), chunk({}, reason)).finish == finish
+
+
+@pytest.mark.parametrize(
+    "reason", ["error", "abort", "network_error", "insufficient_system_resource", "yet_unknown", "tool_calls"]
+)
+def test_what_is_no_end_of_an_answer(reason: str) -> None:
+    """A server that gave up, and calls that did not come, are no success."""
+    with pytest.raises(errors.MalformedAnswer):
+        assembled(chunk({"content": "Hi"}), chunk({}, reason))
+
+
+@pytest.mark.parametrize("reason", [None, "", "null"])
+def test_without_a_reason_it_is_not_complete(reason: str | None) -> None:
+    with pytest.raises(errors.StreamInterrupted):
+        assembled(chunk({"content": "Hi"}), chunk({}, reason))
+
+
+def completeness(*chunks: dict[str, Any]) -> list[bool]:
+    """Whether the answer is known to be complete after each chunk."""
+    assembly = Assembly(ask_of())
+    known = []
+    for each in chunks:
+        assembly.add(json.dumps(each).encode())
+        known.append(assembly.complete)
+    return known
+
+
+def test_a_reason_that_comes_too_early_ends_nothing() -> None:
+    """Some proxies put one into every chunk, or into those without text, before the answer has begun."""
+    early, text, last = chunk({"content": ""}, "stop"), chunk({"content": "Hi"}), chunk({}, "stop")
+    assert completeness(text, last) == [False, True]
+    assert completeness(early, text, last) == [False, False, False]
+    assert completeness(chunk({"content": "Hi"}, "stop"), chunk({"content": "!"}, "stop")) == [False, False]
+    assert completeness(text, last, text, last) == [False, True, False, False]
+    assert completeness(chunk({"tool_calls": [call("f", "{}", index=0)]}), chunk({}, "tool_calls")) == [False, True]
+
+
+def test_usage_in_every_chunk_is_told_when_it_changes() -> None:
+    assembly = Assembly(ask_of())
+    told = []
+    for tokens, finish in ((1, None), (1, None), (2, None), (3, "stop")):
+        usage = {"prompt_tokens": 9, "completion_tokens": tokens}
+        assembly.add(json.dumps(chunk({"content": "a"}, finish, usage=usage)).encode())
+        told.append(assembly.metered.output_tokens if assembly.metered else None)
+        assembly.metered = None
+
+    assert told == [1, None, 2, 3]
+    assert assembly.answer().usage == Usage(input_tokens=9, output_tokens=3)
+
+
+def test_a_refusal_beside_text_is_no_success() -> None:
+    refused = chunk({"content": "{", "refusal": "I cannot help with that."})
+    assert assembled(refused, chunk({}, "stop")).finish == "content_filter"
