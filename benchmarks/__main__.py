@@ -9,7 +9,20 @@ from types import ModuleType
 
 import msgspec
 
-from benchmarks import accept, guard, memory, overhead, startup, streams, system, table, throughput, upstream, usage
+from benchmarks import (
+    accept,
+    failover,
+    guard,
+    memory,
+    overhead,
+    startup,
+    streams,
+    system,
+    table,
+    throughput,
+    upstream,
+    usage,
+)
 from benchmarks.bench import Bench
 from benchmarks.callers import Callers, closed_loop
 from benchmarks.children import FAILURES, child, reason
@@ -24,8 +37,16 @@ TITLES = {
     "e": "(e) Resident memory",
     "f": "(f) Start-up",
     "g": "(g) Guarding a callback",
+    "h": "(h) Failing over",
 }
-_ON_A_SYSTEM: dict[str, ModuleType] = {"a": accept, "b": overhead, "c": throughput, "d": streams, "e": memory}
+_ON_A_SYSTEM: dict[str, ModuleType] = {
+    "a": accept,
+    "b": overhead,
+    "c": throughput,
+    "d": streams,
+    "e": memory,
+    "h": failover,
+}
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):

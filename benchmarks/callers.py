@@ -98,11 +98,12 @@ class Callers:
 
         return call
 
-    def streamed(self, model: str) -> Call:
+    def streamed(self, model: str, *, fallbacks: Sequence[str] = ()) -> Call:
         """Submits a job and follows its events."""
+        others = [f"openai/{fallback}" for fallback in fallbacks]
 
         async def call(began: float) -> Timing:
-            job_id = await self._submit(model)
+            job_id = await self._submit(model, fallbacks=others)
             accepted = time.monotonic()
             async with self._session.get(f"{self._gateway}/v1/jobs/{job_id}/events") as response:
                 await expect(response, 200)

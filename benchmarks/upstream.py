@@ -16,6 +16,8 @@ PACED = "paced"
 """Speaks as models do: 200 ms to the first token, then 12 more in 300 ms."""
 HALF = "half"
 """Answers after half a second."""
+REFUSING = "refusing"
+"""Refuses every call at once, for a reason that is not worth another try."""
 SLOW = "slow"
 """Answers after one second."""
 
@@ -26,6 +28,7 @@ _SCRIPTS = {
     INSTANT: Script(deltas=_WORDS),
     PACED: Script(deltas=("Well: ", *_WORDS), first_s=0.2, delta_s=0.025),
     HALF: Script(deltas=_WORDS, first_s=0.5),
+    REFUSING: Script(fault="forbidden"),
     SLOW: Script(deltas=_WORDS, first_s=1.0),
 }
 
