@@ -17,7 +17,7 @@ from jobs.store.access_keys import AccessKeys
 from jobs.store.connection import Connection
 from jobs.store.events import EventLog
 from jobs.store.usage import UsageTotals
-from tests.integration.store.sample import accepted, now_ms
+from tests.integration.store.sample import accepted, names, now_ms, until
 from tests.stack import KEY_SECRET
 from tests.unit.workers.test_runner import Worker, keeping
 from workers.answering import Progress
@@ -44,6 +44,15 @@ async def told(worker: Worker, settings: Settings, job_id: str) -> list[dict[str
     log: list[LoggedEvent] = await EventLog(worker.connection, settings).read(job_id, 1)
     assert log[-1].terminal
     return [msgspec.json.decode(event.data) for event in log if event.name == "usage"]
+
+
+async def until_answering(worker: Worker, job_id: str, *, after: int = 0) -> None:
+    """Waits until words of a model are in the log after so many events."""
+
+    async def answering() -> bool:
+        return "text.delta" in (await names(worker.connection, job_id))[after:]
+
+    await until(answering)
 
 
 async def total(worker: Worker, settings: Settings) -> dict[str, Any]:
@@ -109,7 +118,7 @@ async def test_a_call_that_was_cancelled_is_counted_and_marked(
     job_id = await worker.accept(ENDLESS)
     async with keeping(worker, monkeypatch):
         run = asyncio.create_task(worker.runner.run(job_id))
-        await worker.until_running(job_id)
+        await until_answering(worker, job_id)
         await worker.store.request_cancel(job_id)
         await asyncio.wait_for(run, 10)
     job = await worker.job(job_id)
@@ -137,7 +146,7 @@ async def test_calls_of_attempts_that_were_handed_back_count_too(worker: Worker,
     owner = key.split("_")[1]
     job_id = await worker.accept("x?text=one+two&delta_ms=60000", owner=owner)
     run = asyncio.create_task(worker.runner.run(job_id))
-    await worker.until_running(job_id)
+    await until_answering(worker, job_id)
     await asyncio.wait_for(worker.leases.drain(0.05), 10)
     await asyncio.wait_for(run, 10)
     assert (await worker.job(job_id))["status"] == "queued"
@@ -148,8 +157,9 @@ async def test_calls_of_attempts_that_were_handed_back_count_too(worker: Worker,
     once = await spent()
     assert once > 0
     fresh = Worker(worker.connection, settings)
+    before = (await worker.store.state(job_id)).last_event
     run = asyncio.create_task(fresh.runner.run(job_id))
-    await fresh.until_running(job_id)
+    await until_answering(fresh, job_id, after=before)
     await fresh.store.request_cancel(job_id)
     await asyncio.wait_for(fresh.leases.drain(0.05), 10)
     await asyncio.wait_for(run, 10)
