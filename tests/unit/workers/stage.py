@@ -49,7 +49,7 @@ class Stage:
         self.store, self._log = JobStore(connection, settings), EventLog(connection, settings)
         self._services, self._images = Services(settings), Images(AddressPolicy.of(settings))
         router = Router(Targets(self._services, {}, Calm(), Calm()))
-        self._answering = Answering(PROMPTS, router, Timeouts(first_token_s=5, stall_s=5), self._images)
+        self._answering = Answering(PROMPTS, router, Timeouts(first_token_s=30, stall_s=30), self._images)
 
     async def aclose(self) -> None:
         """Closes what was opened."""
