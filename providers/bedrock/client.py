@@ -20,6 +20,8 @@ READ_S = 900.0
 """Seconds of silence after which a thread gives up by itself; the limits of jobs are far below."""
 CALLS = 1024
 """Calls at once, each with a thread and a connection while it lasts."""
+_NOT_STREAMED = "in streaming mode"
+"""Said of a model (Llama) that calls tools, but not in a stream: "This model doesn't support tool use in …"."""
 _ENDS_EARLY = (errors.StreamInterrupted, errors.Stalled, errors.MalformedAnswer)
 
 
@@ -36,6 +38,8 @@ class BedrockService:
         self._making = threading.Lock()
         self._clients: dict[str, Any] = {}
         """By the region that a model's name gives; empty: the one that boto3 finds."""
+        self._whole_with_tools: set[str] = set()
+        """Models that call tools only in whole answers, as far as this has turned out."""
 
     def capabilities(self, model: str) -> Capabilities:
         """See `AIService`."""
@@ -76,10 +80,16 @@ class BedrockService:
 
     def _converse_stream(self, ask: Ask) -> Generator[Delta | Metered | Answer, None, None]:
         model, region = split_region(ask.model)
-        ask = msgspec.structs.replace(ask, model=model)
-        reader = mapping.AnswerReader(ask)
+        named = msgspec.structs.replace(ask, model=model)
+        reader = mapping.AnswerReader(named)
         with translated(ask):
-            events = self._connected(region).converse_stream(**mapping.request(ask))["stream"]
+            events = self._events(named, region)
+            if events is None:
+                answer = self._converse(ask)
+                if answer.text:
+                    yield Delta(answer.text)
+                yield answer
+                return
             with closing(events):
                 for event in events:
                     if text := reader.read(event):
@@ -89,6 +99,19 @@ class BedrockService:
                 if reader.complete:
                     _finish(events, reader, ask)
         yield reader.answer()
+
+    def _events(self, ask: Ask, region: str) -> Any:
+        """The stream of an answer; `None` if the model gives this one only as a whole."""
+        if ask.tools and ask.model in self._whole_with_tools:
+            return None
+        client = self._connected(region)
+        try:
+            return client.converse_stream(**mapping.request(ask))["stream"]
+        except client.exceptions.ValidationException as refusal:
+            if not ask.tools or _NOT_STREAMED not in str(refusal):
+                raise
+            self._whole_with_tools.add(ask.model)
+            return None
 
     def _connected(self, region: str) -> Any:
         with self._making:

@@ -15,7 +15,7 @@ import pytest
 from providers import errors
 from providers.bedrock import client
 from providers.bedrock.client import BedrockService
-from providers.service import Answer, Delta, Metered
+from providers.service import Answer, Delta, Metered, Tool, ToolCall
 from ringback.testing.script import Script
 from ringback.testing.vendors import eventstream
 from ringback.testing.vendors.server import VendorServer
@@ -120,6 +120,7 @@ def event(kind: str, **fields: Any) -> bytes:
     return eventstream.event(kind, msgspec.json.encode(fields))
 
 
+TOOL_USE = {"toolUseId": "t1", "name": "weather", "input": {"city": "서울"}}
 TEXT = event("contentBlockDelta", contentBlockIndex=0, delta={"text": "네."})
 
 
@@ -420,3 +421,40 @@ async def test_the_region_is_known_without_boto3(aws: pytest.MonkeyPatch, tmp_pa
 
     assert service.region(MODEL) == "eu-north-1"
     await service.aclose()
+
+
+async def test_tools_that_a_model_does_not_stream_come_with_the_whole_answer(aws: pytest.MonkeyPatch) -> None:
+    """Llama's way; that it must be asked so is remembered."""
+    paths: list[str] = []
+    refusal = msgspec.json.encode({"message": "This model doesn't support tool use in streaming mode."})
+    called = msgspec.json.encode(
+        {
+            "output": {"message": {"role": "assistant", "content": [{"toolUse": TOOL_USE}]}},
+            "stopReason": "tool_use",
+            "usage": {"inputTokens": 3, "outputTokens": 2, "totalTokens": 5},
+        }
+    )
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.partition(b":")[2]))
+        paths.append(head.split()[1].decode().rpartition("/")[2])
+        streamed = paths[-1] == "converse-stream"
+        status, body = (b"400 X\r\nx-amzn-errortype: ValidationException", refusal) if streamed else (b"200 X", called)
+        writer.write(b"HTTP/1.1 %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:
+        aws.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        service = BedrockService()
+        tool = Tool(name="weather", description="", parameters={"type": "object"})
+        for _ in range(2):
+            deltas, answer = await collect(service, ask("us.meta.llama4-scout", "날씨?", tools=(tool,)))
+            assert (deltas, answer.finish) == ([], "tool_calls")
+            assert answer.tool_calls == (ToolCall("t1", "weather", {"city": "서울"}),)
+        with pytest.raises(errors.BadRequest, match="streaming mode"):
+            await collect(service, ask("us.meta.llama4-scout", "날씨?"))
+        await service.aclose()
+
+    assert paths == ["converse-stream", "converse", "converse", "converse-stream"]
