@@ -10,7 +10,7 @@ import structlog
 from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
-from gateway import deliveries, health, jobs, openapi, problems, usage
+from gateway import deliveries, health, jobs, metrics, openapi, problems, usage
 from gateway.access import key_guard, needs
 from gateway.desk import Desk
 from gateway.hub import Hub
@@ -92,6 +92,7 @@ class Gateway:
                 deliveries.router(DeadLetters(self._connection, settings), guards, settings.max_body_bytes),
                 usage.router(UsageTotals(self._connection, settings), guards),
                 health.router(self.hub, Presence(self._connection)),
+                metrics.router(store, Presence(self._connection), Circuits(self._connection), guards),
                 *openapi.routes(prompts),
             ],
             exception_handlers={

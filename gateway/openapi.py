@@ -222,11 +222,15 @@ def _paths() -> Schema:
         "/v1/usage": {"get": _usage()},
         **_openai_paths(),
         "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
+        "/metrics": {"get": _operation("metrics", "Metrics for Prometheus", {"200": _PROMETHEUS})},
         "/health/live": {
             "get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
         },
         "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
     }
+
+
+_PROMETHEUS: Schema = {"description": "Gauges", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
 
 def _usage() -> Schema:

@@ -16,6 +16,7 @@ from jobs.model import ModelSettings, split_model
 from jobs.routes import Route
 from jobs.settings import Settings
 from jobs.store.access_keys import check_secret
+from jobs.store.circuits import Circuits
 from jobs.store.connection import Connection
 from jobs.store.durability import facts, weaknesses
 from jobs.store.presence import Presence
@@ -78,6 +79,8 @@ async def _findings(models: Sequence[str], limits: Limits) -> AsyncIterator[Find
     yield await _broker(settings, limits.store_s)
     if store[0].verdict == "ok":
         yield await _workers(settings, limits.store_s)
+        async for finding in _circuits(settings, limits.store_s):
+            yield finding
     async for finding in _destinations(settings, limits.store_s):
         yield finding
     async for finding in _providers(settings, models, limits.provider_s):
@@ -206,6 +209,23 @@ async def _workers(settings: Settings, limit_s: float) -> Finding:
     if count:
         return Finding("ok", "worker", f"consuming: {count}")
     return Finding("warn", "worker", "no worker is consuming: jobs are accepted, but none will run")
+
+
+async def _circuits(settings: Settings, limit_s: float) -> AsyncIterator[Finding]:
+    connection = Connection(settings.redis_url, timeout=limit_s)
+    try:
+        found = await Circuits(connection).all()
+    except errors.StoreUnavailable as error:
+        yield Finding("fail", "circuits", error.detail)
+        return
+    finally:
+        await connection.aclose()
+    for circuit in found:
+        if circuit.state != "closed":
+            where = f"{circuit.target} in {circuit.region}" if circuit.region else circuit.target
+            yield Finding("warn", "circuits", f"{where} is left alone after {circuit.reason} ({circuit.state})")
+    if all(circuit.state == "closed" for circuit in found):
+        yield Finding("ok", "circuits", "all closed: no target is left alone")
 
 
 async def _destinations(settings: Settings, limit_s: float) -> AsyncIterator[Finding]:

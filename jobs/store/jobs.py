@@ -191,6 +191,15 @@ class JobStore:
         last = int(newest[0][0].partition(b"-")[0]) if newest else int(events or 0)
         return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=last)
 
+    async def unended(self) -> dict[str, int]:
+        """How many jobs are queued, and how many run. Raises `errors.StoreUnavailable`."""
+        shards = range(self._settings.shards)
+        kinds = ("queued", "running")
+        found = await self._connection.calls(
+            ("ZCARD", keys.index(shard, f"status:{kind}")) for kind in kinds for shard in shards
+        )
+        return {kind: sum(found[nth * len(shards) : (nth + 1) * len(shards)]) for nth, kind in enumerate(kinds)}
+
     async def longest_queued_s(self) -> float:
         """How long the oldest queued job has waited, in seconds. Raises `errors.StoreUnavailable`."""
         shards = range(self._settings.shards)
