@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from jobs.store.circuits import Circuits
 from jobs.store.connection import Connection
 from jobs.store.presence import Presence
 from ringback import doctor, embedded
@@ -76,7 +77,7 @@ def test_all_is_well_beside_a_running_up(
     assert code == 0
     assert set(found) == {
         *("configuration", "signing", "keys", "prompts", "store", "durability", "eviction"),
-        *("broker", "worker", "fake/echo"),
+        *("broker", "worker", "circuits", "fake/echo"),
     }
     assert "valkey 9" in found["store"][1]
     assert found["worker"][1] == "consuming: 1"
@@ -185,3 +186,18 @@ def test_a_setting_that_cannot_be_used_is_named(
     assert code == 1
     assert found[check][0] == "fail"
     assert variable in found[check][1] or value in found[check][1]
+
+
+@pytest.mark.usefixtures("store")
+def test_targets_that_are_left_alone_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    async def fail() -> None:
+        connection = Connection(embedded.find(Path(".ringback")) or "", timeout=5)
+        for _ in range(5):
+            await Circuits(connection).seen("bedrock/claude eu-west-1", failure="provider_overloaded")
+        await connection.aclose()
+
+    asyncio.run(fail())
+    _, found = examine(capsys)
+    verdict, detail = found["circuits"]
+    assert verdict == "warn"
+    assert detail.startswith("bedrock/claude in eu-west-1 is left alone after provider_overloaded (")
