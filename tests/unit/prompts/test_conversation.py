@@ -1,15 +1,18 @@
 """Conversations with images and tools: what is refused and where, and what a model is told of the rest."""
 
 import base64
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs import errors
 from prompts import image, registry
 from prompts.conversation import Rendered
-from prompts.registry import ReplyInvalid, Turn
+from prompts.registry import JobType, ReplyInvalid, Turn
 from prompts.turn import Image, ImageUrl, Text, Tool, ToolCall, ToolResult
 from tests.unit.prompts.sample import CHAT, load
 from tests.unit.prompts.test_catalog import invalid
@@ -286,6 +289,103 @@ def test_the_output_schema_says_every_form() -> None:
     good = [{"text": "x"}, {"data": {}}, {"text": "", "tool_calls": [call()]}]
     bad = [{}, {"text": "x", "data": {}}, {"tool_calls": [call()]}, {"text": "", "tool_calls": []}]
     assert [schema.is_valid(output) for output in good + bad] == [True] * len(good) + [False] * len(bad)
+
+
+OPEN = """\
+---
+name: open
+description: A conversation whose schema says as little as it may.
+version: "1"
+input:
+  properties:
+    messages:
+      type: array
+      items:
+        type: object
+        required: [role]
+        properties:
+          role: {type: string, enum: [system, user, assistant, tool]}
+          content: {type: [string, array]}
+    tools:
+      type: array
+      items:
+        type: object
+        required: [name, parameters]
+        properties: {name: {type: string}, parameters: {type: object}}
+    tool_choice: {type: string, enum: [auto, none, required]}
+output: {text: text, tool_calls: tool_calls}
+conversation: {messages: messages, tools: tools, tool_choice: tool_choice}
+---
+"""
+
+
+@pytest.fixture(scope="module")
+def types(tmp_path_factory: pytest.TempPathFactory) -> list[JobType]:
+    """`generate`, and a type that leaves all checks to the code."""
+    return [GENERATE, load(tmp_path_factory.mktemp("open") / "open.md", OPEN)]
+
+
+LOOSE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=3)
+    | st.sampled_from(["text", "image", "c1", "\ud800"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "text", "url", "id", "name", "arguments", "base64"]), inner, max_size=4
+        )
+    ),
+    max_leaves=6,
+)
+PARTS = st.sampled_from([png(), link(), text(), text(" "), png(base64="x"), link(media_type="image/png")])
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "user", "assistant", "tool", "system"])},
+    optional={
+        "content": st.sampled_from(["", " ", "x", "y "]) | st.lists(PARTS | LOOSE, max_size=3) | LOOSE,
+        "tool_calls": st.lists(st.sampled_from([call(), call("c2"), call(name="?")]) | LOOSE, max_size=2),
+        "tool_call_id": st.sampled_from(["c1", "c2"]) | LOOSE,
+    },
+)
+
+
+EXCHANGES = [
+    [ASKED],
+    [user(text(), png(), link())],
+    [{"role": "assistant", "content": "네"}],
+    [calls(), result()],
+    [calls(call(), call("c2"), content=[text()]), result("c2", ""), {"role": "system", "content": "x"}, result()],
+]
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Any]:
+    """A valid conversation, mostly; else with one message too many."""
+    messages = [
+        ASKED,
+        *(message for some in draw(st.lists(st.sampled_from(EXCHANGES), max_size=4)) for message in some),
+    ]
+    for odd in draw(st.just([]) | st.lists(MESSAGE | LOOSE, max_size=1)):
+        messages.insert(draw(st.integers(0, len(messages))), odd)
+    return messages
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    messages=conversations() | LOOSE,
+    fields=st.fixed_dictionaries({}, optional={"tools": st.just([WEATHER]) | LOOSE, "tool_choice": LOOSE}),
+)
+def test_any_conversation_is_refused_or_can_be_asked(types: list[JobType], messages: Any, fields: Any) -> None:
+    value = {"messages": messages, **fields}
+    for made in types:
+        with contextlib.suppress(errors.InvalidRequest):
+            made.validate(value)
+            prompt = made.render(value)
+            assert prompt.messages
+            assert all(turn.parts for turn in prompt.messages)
+            named = [part.url for turn in prompt.messages for part in turn.parts if isinstance(part, ImageUrl)]
+            assert named == [url for _, url in made.urls(value)]
 
 
 ASSISTANT = CHAT.replace("enum: [user, assistant]", "enum: [user, assistant, tool]").replace(

@@ -1,5 +1,6 @@
 """docs/prompts.md tells the truth: its prompt file loads, its program runs, its table matches the catalog."""
 
+import json
 import re
 from pathlib import Path
 
@@ -22,6 +23,13 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "my-prompts" / "triage.md").write_text(block("markdown"), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     exec(compile(block("python"), "docs/prompts.md", "exec"), {})  # noqa: S102 - running it is the point
+
+
+def test_the_requests_are_valid() -> None:
+    requests = [json.loads(found) for found in re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
+    assert len(requests) == 3
+    for body in requests:
+        registry.load().get(body["type"]).validate(body["input"])
 
 
 def test_every_key_of_the_front_matter_is_described() -> None:
