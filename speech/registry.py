@@ -18,8 +18,14 @@ def _offline_recognition(_: Settings) -> SpeechToText:
     return OfflineRecognition()
 
 
+def _polly(_: Settings) -> TextToSpeech:
+    from speech.polly.client import PollySpeech
+
+    return PollySpeech()
+
+
 # Each imports its engine or SDK only when it is first asked for. The names are those of RINGBACK_TTS and RINGBACK_STT.
-SPEAKING: dict[str, Callable[[Settings], TextToSpeech]] = {"offline": _offline_speech}
+SPEAKING: dict[str, Callable[[Settings], TextToSpeech]] = {"polly": _polly, "offline": _offline_speech}
 LISTENING: dict[str, Callable[[Settings], SpeechToText]] = {"offline": _offline_recognition}
 
 

@@ -1,0 +1,1 @@
+"""What Amazon's speech services share: clients of boto3 in threads, and what their errors mean."""
