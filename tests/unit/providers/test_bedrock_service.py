@@ -325,11 +325,6 @@ async def test_closing_the_service_ends_its_calls(service: BedrockService, vendo
     await vendor_server.wait_disconnected()
 
 
-def credential_region(raw: Raw) -> str:
-    """The region for which the last request was signed."""
-    return raw.head.decode().partition("Credential=")[2].split("/")[2]
-
-
 async def test_a_model_s_name_may_say_the_region(aws: pytest.MonkeyPatch) -> None:
     raw = Raw(chunked(TEXT, event("messageStop", stopReason="end_turn")))
     async with served(raw, aws) as service:
@@ -338,7 +333,7 @@ async def test_a_model_s_name_may_say_the_region(aws: pytest.MonkeyPatch) -> Non
             _, answer = await collect(service, ask(model, "안녕하세요?"))
             assert answer.model == MODEL
             assert f"/model/{MODEL}/".replace(":", "%3A").encode() in raw.head
-            signed.append(credential_region(raw))
+            signed.append(raw.head.decode().partition("Credential=")[2].split("/")[2])
 
     assert signed == ["us-east-1", "eu-west-1", "ap-northeast-2", "us-east-1"]
 
