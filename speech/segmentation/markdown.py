@@ -5,7 +5,7 @@ import re
 from speech.segmentation import characters
 
 _SPECIAL = re.compile(
-    rf"[*_~`#>|\[\]<\\ㅋㅎㅠㅜ\n\t{characters.EMOJI}]|[:;=^T][\-_^]?[)(DPp^T]|  |&\w+;|^\s*[-+•·・▪◦‣]"
+    rf"[*_~`#>|\[\]<\\ㅋㅎㅠㅜ{characters.EMOJI}]|[:;=^T][\-_^]?[)(DPp^T]|[^\S ]|  | [.!?,。、，]|^\s*[-=+•·・▪◦‣]"
 )
 _IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*(?:\s+\"[^\"\n]*\")?\)")
 _LINK_END = re.compile(r"\]\([^()\s]*\)")
