@@ -15,7 +15,7 @@ JOB_ID = re.compile(r"job_[0-9A-HJKMNP-TV-Z]{26}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 JOB_FIELDS = {
     *("id", "type", "status", "created_at", "started_at", "ended_at", "attempt", "model", "provider", "prompt"),
-    *("input", "output", "error", "usage", "cost", "metadata", "session_id", "callback", "links"),
+    *("input", "output", "error", "usage", "cost", "calls", "metadata", "session_id", "callback", "links"),
 }
 
 
@@ -68,6 +68,10 @@ def test_a_job_from_submission_to_its_end(ringback: Ringback) -> None:
     assert created <= begun <= over
     assert all(TIME.fullmatch(job[name]) for name in ("created_at", "started_at", "ended_at"))
     assert job["usage"]["output_tokens"] == 2
+    assert job["cost"] == {"usd": 0.0, "complete": True}
+    assert [(call["model"], call["outcome"], call["cost_usd"]) for call in job["calls"]] == [
+        ("fake/x?text=네, 안녕하세요.", "answered", 0.0)
+    ]
     assert job["prompt"].keys() >= {"name", "version"}
     for same in ("id", "type", "created_at", "model", "input", "metadata", "prompt", "links"):
         assert job[same] == queued[same], same
