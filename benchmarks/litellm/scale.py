@@ -17,9 +17,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     paced_s: Mapping[int, float]
     """The same for streams of the paced upstream."""
     rate_s: float
-    """Of a batch that counts requests a second, not counting its ramp."""
-    ramp_s: float
-    """Until such a batch is in its stride."""
+    """Of a batch that counts requests a second."""
     at_once: tuple[int, ...]
     """Callers in such a batch; the best number of them counts."""
     warm_s: float
@@ -32,14 +30,13 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """Starts before the one that everything else is measured on; the first is not counted: it warms the file cache."""
 
 
-# At least 200 samples for each side with one caller, 500 with more.
+# At least 200 samples for each side with one caller, 500 with more; for streams with one caller, 100.
 FULL = Scale(
     rounds=4,
-    instant_s={1: 2.0, 10: 3.0, 50: 3.0},
+    instant_s={1: 2.0, 10: 5.0, 50: 4.5},
     half_s={1: 25.5, 10: 7.0, 50: 4.0},
-    paced_s={1: 25.5, 10: 7.0, 50: 4.0},
-    rate_s=4.0,
-    ramp_s=1.0,
+    paced_s={1: 13.5, 10: 8.5, 50: 6.0},
+    rate_s=4.5,
     at_once=(16, 64),
     warm_s=4.0,
     breath_s=0.5,
@@ -48,14 +45,13 @@ FULL = Scale(
 )
 QUICK = Scale(
     rounds=1,
-    instant_s={1: 0.8, 10: 0.8, 50: 1.0},
-    half_s={1: 1.6, 10: 1.1, 50: 1.1},
-    paced_s={1: 1.6, 10: 1.1, 50: 1.1},
-    rate_s=1.2,
-    ramp_s=0.4,
-    at_once=(64,),
-    warm_s=2.0,
-    breath_s=0.2,
-    settle_s=0.5,
+    instant_s={1: 0.6, 10: 0.6, 50: 0.6},
+    half_s={1: 1.1, 10: 1.1, 50: 0.6},
+    paced_s={1: 1.1, 10: 0.6, 50: 0.6},
+    rate_s=1.0,
+    at_once=(32,),
+    warm_s=1.2,
+    breath_s=0.1,
+    settle_s=0.3,
     starts=0,
 )
