@@ -1,6 +1,8 @@
 """Our types ↔ Converse: requests, and one reader for streamed and whole answers."""
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -17,7 +19,11 @@ def request(ask: Ask) -> dict[str, Any]:
     """The arguments of `converse` and `converse_stream`."""
     arguments: dict[str, Any] = {
         "modelId": ask.model,
-        "messages": [{"role": message.role, "content": _content(message)} for message in ask.messages],
+        # Bedrock wants the roles to alternate: what one side says in a row is one message there.
+        "messages": [
+            {"role": role, "content": [block for message in row for block in _content(message)]}
+            for role, row in groupby(ask.messages, key=attrgetter("role"))
+        ],
     }
     if ask.system and not ask.system.isspace():
         arguments["system"] = [{"text": ask.system}]
@@ -62,7 +68,8 @@ def _content(message: Message) -> list[dict[str, Any]]:
             case ToolCall(id_, name, arguments):
                 blocks.append({"toolUse": {"toolUseId": id_, "name": name, "input": arguments}})
             case ToolResult(call_id, _, content):
-                blocks.append({"toolResult": {"toolUseId": call_id, "content": [{"text": content}]}})
+                said = "(no output)" if not content or content.isspace() else content
+                blocks.append({"toolResult": {"toolUseId": call_id, "content": [{"text": said}]}})
     return blocks
 
 

@@ -138,6 +138,21 @@ def test_blank_texts_are_not_sent() -> None:
     assert body == {"modelId": CLAUDE, "messages": [{"role": "user", "content": [{"text": "네?"}]}]}
 
 
+def test_what_one_side_says_in_a_row_is_one_message() -> None:
+    messages = (
+        Message(role="user", parts=(Text("하나"),)),
+        Message(role="user", parts=(Text("둘"),)),
+        Message(role="assistant", parts=(ToolCall("t1", "weather", {}),)),
+        Message(role="user", parts=(ToolResult("t1", "weather", " "),)),
+        Message(role="user", parts=(Text("셋"),)),
+    )
+    sent = mapping.request(Ask(model=CLAUDE, messages=messages))["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "user"]
+    assert sent[0]["content"] == [{"text": "하나"}, {"text": "둘"}]
+    result = {"toolResult": {"toolUseId": "t1", "content": [{"text": "(no output)"}]}}
+    assert sent[2]["content"] == [result, {"text": "셋"}]
+
+
 def test_zero_is_a_setting() -> None:
     body = mapping.request(ask(CLAUDE, "네?", settings=ModelSettings(temperature=0.0, top_p=0.0)))
 
