@@ -12,6 +12,7 @@ from gateway.submission import Submission
 from jobs import errors
 from jobs.dispatch import Dispatch, Enclosures
 from jobs.job import TERMINAL, Job, JobEvent, JobSpec, view
+from jobs.model import Cost, usage_of
 from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
@@ -104,7 +105,15 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         spec = await self.store.spec(job_id)
         if state.status != "queued" or spec is None:
             return False
-        job: Job = view(spec, status="cancelled", ended_ms=(now := int(time.time() * 1000)), attempt=state.attempt)
+        job: Job = view(
+            spec,
+            status="cancelled",
+            ended_ms=(now := int(time.time() * 1000)),
+            attempt=state.attempt,
+            calls=state.calls,
+            usage=usage_of(state.calls),
+            cost=Cost.of(state.calls),
+        )
         delivery = NewDelivery.of(job, JobEvent.CANCELLED, at_ms=now)
         try:
             await self.store.end(state.fence, job, delivery=delivery, required="queued")

@@ -80,6 +80,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     fence: int
     attempt: int
     last_event: int
+    calls: tuple[ModelCall, ...] = ()
+    """While it is queued or runs: calls to models by earlier attempts that handed it back."""
 
 
 def _ms(seconds: float) -> int:
@@ -179,17 +181,23 @@ class JobStore:
 
     async def state(self, job_id: str, *, owner: str | None = None) -> State:
         """Where the job stands; `owner` as in `get`. Raises `errors.JobNotFound` and `errors.StoreUnavailable`."""
-        (status, fence, attempt, events, owned_by), newest = await self._connection.calls(
+        (status, fence, attempt, events, owned_by, calls), newest = await self._connection.calls(
             [
                 # Once the job has ended its hash knows the last event, for the log goes sooner.
-                ("HMGET", keys.job(job_id), "status", "fence", "attempt", "events", "owner"),
+                ("HMGET", keys.job(job_id), "status", "fence", "attempt", "events", "owner", "calls"),
                 ("XREVRANGE", keys.events(job_id), "+", "-", "COUNT", 1),
             ]
         )
         if status is None or (owner is not None and (owned_by or b"").decode() != owner):
             raise errors.JobNotFound
         last = int(newest[0][0].partition(b"-")[0]) if newest else int(events or 0)
-        return State(status=status.decode(), fence=int(fence), attempt=int(attempt), last_event=last)
+        return State(
+            status=status.decode(),
+            fence=int(fence),
+            attempt=int(attempt),
+            last_event=last,
+            calls=_calls.decode(calls) if calls else (),
+        )
 
     async def unended(self) -> dict[str, int]:
         """How many jobs are queued, and how many run. Raises `errors.StoreUnavailable`."""

@@ -133,6 +133,18 @@ def test_odd_queries_that_make_sense_are_answered(gateways: Gateways, query: str
     assert reply.json["since"] <= reply.json["until"]
 
 
+async def test_a_job_that_is_cancelled_after_it_was_handed_back_keeps_its_calls(hand: Hand, gateways: Gateways) -> None:
+    job_id = submit(gateways.url).json["id"]
+    claim = await hand.store.claim(job_id, "mine")
+    assert claim is not None
+    await hand.store.release(claim, (CALL, FAILED))
+    reply = request(f"{gateways.url}/v1/jobs/{job_id}/cancel", method="POST")
+    assert (reply.status, reply.json["status"]) == (202, "cancelled")
+    assert len(reply.json["calls"]) == 2
+    assert reply.json["usage"]["input_tokens"] == 13
+    assert reply.json["cost"] == {"usd": 0.5, "complete": False}
+
+
 def test_a_job_that_a_worker_has_run_is_in_it(ringback: Ringback) -> None:
     before = request(f"{ringback.url}/v1/usage?group_by=model").json
     reply = submit(ringback.url, model="fake/usage?text=one+two", headers={"Prefer": "wait=30"})
