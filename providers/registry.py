@@ -2,9 +2,13 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from jobs import errors
 from jobs.settings import Settings
 from providers.service import AIService
+
+_log = structlog.get_logger(__name__)
 
 
 def _anthropic() -> AIService:
@@ -69,6 +73,14 @@ class Services:
         if provider not in self._made:
             self._made[provider] = CONSTRUCTORS[provider]()
         return self._made[provider]
+
+    async def warm_up(self) -> None:
+        """Loads every provider that is on, so that no job has to wait for it."""
+        for provider in self._on:
+            try:
+                await self.get(provider).warm_up()
+            except Exception as error:  # noqa: BLE001 - what an SDK raises the first call will tell in our words
+                _log.warning("provider_not_ready", provider=provider, error=type(error).__name__)
 
     async def aclose(self) -> None:
         """Closes those that were made."""

@@ -160,6 +160,13 @@ class AIService(Protocol):
         """
         ...
 
+    async def warm_up(self) -> None:
+        """Does what the first call would otherwise wait for: an SDK takes up to a second to load.
+
+        Raises a class of `providers.errors` if it cannot be used as it is configured.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Closes what the service holds open."""
         ...

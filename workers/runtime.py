@@ -98,6 +98,7 @@ class Runtime:
             self._deliverer.keep_delivering(),
             Sweeper(store, self._dispatch).keep_sweeping(),
             self._targets.keep_informed(),
+            self._services.warm_up(),
             self.probe.keep_probing(send_probe, lambda: len(self._leases), _give_up),
         ):
             task = asyncio.create_task(standing)

@@ -94,6 +94,10 @@ class AnthropicService:
                     await _finish(connection, events)
         yield assembly.answer()
 
+    async def warm_up(self) -> None:
+        """See `AIService`."""
+        await self._connection("")
+
     async def aclose(self) -> None:
         """Closes all connections."""
         while self._connections:

@@ -1,5 +1,6 @@
 """`BedrockService`: one boto3 client for each region, made when it is first needed, and the calls through it."""
 
+import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Generator
@@ -61,6 +62,10 @@ class BedrockService:
     def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """See `AIService`."""
         return self._bridge.iterate(lambda: self._converse_stream(ask))
+
+    async def warm_up(self) -> None:
+        """See `AIService`."""
+        await asyncio.to_thread(self._connected, "")
 
     async def aclose(self) -> None:
         """See `AIService`."""

@@ -58,6 +58,9 @@ class FakeService:
             await _fail(told)
         yield Answer(text=text, finish=told.finish, usage=_usage(told, ask, text), model=ask.model)
 
+    async def warm_up(self) -> None:
+        """Has nothing to load."""
+
     async def aclose(self) -> None:
         """Holds nothing open."""
 

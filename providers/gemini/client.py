@@ -88,6 +88,10 @@ class GeminiService:
         finally:
             exchange.close()
 
+    async def warm_up(self) -> None:
+        """See `AIService`."""
+        await self._connected()
+
     async def aclose(self) -> None:
         """See `AIService`."""
         client, self._client = self._client, None

@@ -72,6 +72,9 @@ class OfflineService:
             yield Delta("".join(words[start : start + at_once]))
         yield answer
 
+    async def warm_up(self) -> None:
+        """Has nothing to load."""
+
     async def aclose(self) -> None:
         """Holds nothing open."""
 

@@ -96,6 +96,9 @@ class OpenAIService:
                 # The connection returns to the pool by itself once its last bytes are here, which is about now.
                 asyncio.get_running_loop().call_later(_LINGER_S, response.close)
 
+    async def warm_up(self) -> None:
+        """Has nothing to load."""
+
     async def aclose(self) -> None:
         """Closes all connections."""
         if self._session is not None:

@@ -117,7 +117,7 @@ class Call:
 
     def _usage(self, answer: Answer | None, failure: errors.ProviderError | None) -> tuple[Usage, bool]:
         """What it used, and whether that is our estimate: vendors count calls that were broken off, and do not tell."""
-        if answer is not None:
+        if answer is not None and answer.usage != Usage():
             return answer.usage, False
         if self._metered is not None:
             return self._metered, False

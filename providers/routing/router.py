@@ -1,8 +1,8 @@
 """The one retry layer: asks the targets of a question in turn until one of them has answered.
 
 A target that fails retryably before its first token is asked once more after a pause; then it is the next one's turn.
-A target whose circuit is open is asked last, when it may be probed. An answer that breaks off in the middle starts again
-on the next target, and once on the same one if it is the last: its text is void.
+A target whose circuit is open is asked last, when it may be probed. An answer that breaks off in the middle starts
+again on the next target, and once on the same one if it is the last: its text is void.
 """
 
 import asyncio

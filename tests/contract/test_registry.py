@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import structlog
 
 from jobs import errors
 from jobs.model import PROVIDERS
 from jobs.settings import Settings
 from providers.registry import CONSTRUCTORS, Services
+from ringback.testing.vendors.server import VendorServer
 from tests.contract.cases import collect
 
 
@@ -43,3 +45,16 @@ def test_no_sdk_is_imported_before_it_is_asked() -> None:
     environment = os.environ | {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
     assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr
+
+
+async def test_every_service_that_is_on_can_be_warmed_up(
+    vendor_server: VendorServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in vendor_server.environment().items():
+        monkeypatch.setenv(name, value)
+    services = Services(Settings(providers=PROVIDERS))
+    with structlog.testing.capture_logs() as logs:
+        await services.warm_up()
+    await services.aclose()
+    assert logs == []
+    assert vendor_server.received == [], "nobody is asked anything"

@@ -17,6 +17,7 @@ from providers.service import AIService, Answer, Ask, Capabilities, Delta, Messa
 
 ASK = Ask(model="ignored", messages=(Message(role="user", parts=(Text("안녕"),)),))
 LIMITS = Limits(first_token_s=20.0, stall_s=20.0)
+USED = Usage(input_tokens=1, output_tokens=1)
 Step = str | float | BaseException | Usage | None
 """Of a play: a delta, seconds of silence, a failure, usage so far, or the end without an answer."""
 
@@ -24,8 +25,9 @@ Step = str | float | BaseException | Usage | None
 class Player:
     """A service that plays one list of steps at each call; after the steps comes the answer with their whole text."""
 
-    def __init__(self, name: str, *plays: Sequence[Step], **can: Any) -> None:
+    def __init__(self, name: str, *plays: Sequence[Step], usage: Usage = USED, **can: Any) -> None:
         self.name = name
+        self.usage = usage
         self.asked: list[str] = []
         self.asks: list[Ask] = []
         self._can = Capabilities(**{"images": False, "tools": False, "json_schema": False} | can)
@@ -40,6 +42,9 @@ class Player:
 
     async def generate(self, ask: Ask) -> Answer:
         raise NotImplementedError
+
+    async def warm_up(self) -> None:
+        """Has nothing to load."""
 
     async def aclose(self) -> None:
         """Holds nothing open."""
@@ -63,7 +68,7 @@ class Player:
                         return
                     case error:
                         raise error
-            yield Answer(text=text, finish="stop", usage=Usage(), model=ask.model)
+            yield Answer(text=text, finish="stop", usage=self.usage, model=ask.model)
         finally:
             self.open -= 1
 

@@ -66,6 +66,13 @@ async def test_unless_the_vendor_told_in_time() -> None:
     assert (room.calls[0].usage, room.calls[0].estimated) == (usage, False)
 
 
+async def test_an_answer_whose_vendor_did_not_tell_is_estimated_too() -> None:
+    room = Room(Player("a", ["It was a dark and stormy night."], usage=Usage()))
+    await room.told()
+    assert room.calls[0].estimated
+    assert 4 < room.calls[0].usage.output_tokens < 12
+
+
 async def test_silence_and_cancellation_are_recorded() -> None:
     room = Room(Player("a", [60.0]), Player("b", ["x", 60.0]))
     items = room.stream(limits=Limits(first_token_s=0.05, stall_s=60))
@@ -108,7 +115,7 @@ async def test_a_schema_is_left_to_the_prompt_where_there_is_no_json_mode() -> N
     ],
 )
 async def test_a_target_that_cannot_take_the_question_is_passed_over(ask: Ask, ability: str, said: str) -> None:
-    able = {"images": True, "tools": True, "prefill": True}
+    able: dict[str, Any] = {"images": True, "tools": True, "prefill": True}
     first, second = Player("a", ["no"], **able | {ability: False}), Player("b", ["ja"], **able)
     assert (await Room(first, second).told(ask=ask))[:2] == [Asked("b/m"), "ja"]
     assert first.asked == []
