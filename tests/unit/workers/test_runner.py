@@ -194,7 +194,7 @@ async def test_nothing_to_do_is_nothing_done(worker: Worker) -> None:
     ("script", "code", "provider", "retryable"),
     [
         ("x?fail=authentication_failed", "provider_authentication_failed", "fake", False),
-        ("x?fail=overloaded&retry_after=60", "provider_overloaded", "fake", True),
+        ("x?fail=overloaded&retry_after=3600", "provider_overloaded", "fake", True),
         ("x?text=a&finish=length", "output_truncated", None, False),
         ("x?nonsense=1", "provider_bad_request", "fake", False),
     ],
