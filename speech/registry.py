@@ -24,9 +24,25 @@ def _polly(_: Settings) -> TextToSpeech:
     return PollySpeech()
 
 
+def _transcribe(settings: Settings) -> SpeechToText:
+    from speech.transcribe.streaming import TranscribeStreaming
+
+    return TranscribeStreaming(settings.transcribe_streaming_url)
+
+
+def _transcribe_batch(settings: Settings) -> SpeechToText:
+    from speech.transcribe.batch import TranscribeBatch
+
+    return TranscribeBatch(settings.s3_bucket)
+
+
 # Each imports its engine or SDK only when it is first asked for. The names are those of RINGBACK_TTS and RINGBACK_STT.
 SPEAKING: dict[str, Callable[[Settings], TextToSpeech]] = {"polly": _polly, "offline": _offline_speech}
-LISTENING: dict[str, Callable[[Settings], SpeechToText]] = {"offline": _offline_recognition}
+LISTENING: dict[str, Callable[[Settings], SpeechToText]] = {
+    "transcribe": _transcribe,
+    "transcribe-batch": _transcribe_batch,
+    "offline": _offline_recognition,
+}
 
 
 class SpeechServices:

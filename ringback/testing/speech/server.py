@@ -9,11 +9,11 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from ringback.testing.loopback import LoopbackServer, cut, reset
-from ringback.testing.speech import cbor, polly, signature, transcribe
+from ringback.testing.speech import polly, signature, transcribe
 from ringback.testing.speech.script import Fault, Received, Service, SpeechScript
 
 _SECRET = "fake-aws-secret"  # noqa: S105 - of the fake
-_CBOR = {"content-type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
+_JSON = {"content-type": "application/x-amz-json-1.1"}
 _STREAM = "/stream-transcription-websocket"
 _LONGEST_CHUNK_S = 1.0
 _FINE = SpeechScript()
@@ -128,17 +128,13 @@ class SpeechServer(LoopbackServer):
         try:
             if request.path == "/v1/speech":
                 service, operation, content = "polly", "SynthesizeSpeech", msgspec.json.decode(body)
-            elif request.path.startswith(transcribe.PATH):
-                service, operation, content = (
-                    "transcribe",
-                    request.path.removeprefix(transcribe.PATH),
-                    cbor.decoded(body),
-                )
+            elif target := request.headers.get("x-amz-target"):
+                service, operation, content = "transcribe", target.partition(".")[2], msgspec.json.decode(body)
             elif request.path == _STREAM:
                 service, operation, content = "transcribe-streaming", "StartStreamTranscription", dict(request.query)
             else:
                 service, operation = "s3", f"{request.method.capitalize()}Object"
-        except (ValueError, IndexError):
+        except ValueError:
             return web.Response(status=400, text="the body cannot be read")
         headers = {name.lower(): value for name, value in request.headers.items()}
         return Received(service=service, operation=operation, body=content, headers=headers, at=time.monotonic())
@@ -178,7 +174,7 @@ class SpeechServer(LoopbackServer):
         if refused is not None:
             return _refusal(*refused, script)
         if script.fault == "malformed":
-            return web.Response(body=b"\xff\x00", headers=_CBOR)
+            return web.Response(body=b"{", headers=_JSON)
         given: dict[str, Any] = received.body
         name = given.get("TranscriptionJobName", "")
         match received.operation:
@@ -340,12 +336,12 @@ def _wait(script: SpeechScript) -> dict[str, str]:
 
 
 def _answer(body: dict[str, Any]) -> web.Response:
-    return web.Response(body=cbor.encoded(body), headers=_CBOR)
+    return web.Response(body=msgspec.json.encode(body), headers=_JSON)
 
 
 def _refusal(status: int, kind: str, message: str, script: SpeechScript) -> web.Response:
-    body = cbor.encoded({"__type": f"com.amazonaws.transcribe#{kind}", "Message": message, "message": message})
-    return web.Response(status=status, body=body, headers=_CBOR | _wait(script))
+    body = msgspec.json.encode({"__type": kind, "Message": message, "message": message})
+    return web.Response(status=status, body=body, headers=_JSON | _wait(script))
 
 
 def _s3_error(status: int, code: str) -> web.Response:

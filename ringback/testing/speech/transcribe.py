@@ -1,11 +1,11 @@
-"""Transcribe's two wires: batch jobs (Smithy RPC v2 in CBOR, their documents in S3) and streamed event frames.
+"""Transcribe's two wires: batch jobs (JSON 1.1, their documents in S3) and streamed event frames.
 
 Sources: the Amazon Transcribe API reference, "StartTranscriptionJob", "GetTranscriptionJob",
 "StartStreamTranscriptionWebSocket"; the developer guide, "Transcription output" and "Setting up a WebSocket stream".
 """
 
 import struct
-from datetime import UTC, datetime
+import time
 from typing import Any
 from zlib import crc32
 
@@ -14,7 +14,6 @@ import msgspec
 from ringback.testing.speech.script import Fault, SpeechScript
 from ringback.testing.vendors import eventstream
 
-PATH = "/service/Transcribe/operation/"
 REFUSALS: dict[Fault, tuple[int, str, str]] = {
     "rate_limited": (400, "LimitExceededException", "You have either sent too many requests or your input is too long"),
     "unavailable": (500, "InternalFailureException", "There was an internal error. Check the error message."),
@@ -39,7 +38,7 @@ def status(job: dict[str, Any], script: SpeechScript, looked: int, uri: str) -> 
         "TranscriptionJobName": job["TranscriptionJobName"],
         "Media": job["Media"],
         "MediaFormat": job.get("MediaFormat", "wav"),
-        "CreationTime": datetime.now(UTC),
+        "CreationTime": time.time(),
     }
     if looked < script.polls:
         state = "QUEUED" if looked < (script.polls + 1) // 2 else "IN_PROGRESS"

@@ -1,0 +1,1 @@
+"""Speech understood by Amazon Transcribe: streamed, and in batches."""

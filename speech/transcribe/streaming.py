@@ -1,0 +1,239 @@
+"""`TranscribeStreaming`: live audio and recordings over Transcribe's WebSocket, seconds faster than a batch."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from speech import errors
+from speech.amazon.errors import meant
+from speech.audio import decoding
+from speech.audio.pcm import BYTES, Pcm, resampled
+from speech.recording import confidence, live_rate, pcm_of
+from speech.service import ListeningCapabilities, Partial, Recording, Segment, Transcript
+from speech.transcribe import languages
+from speech.transcribe.frames import PROVIDER, FrameReader, audio_event
+from speech.transcribe.signing import Endpoint
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+CONNECT_S = 10.0
+_CLOSE_S = 0.5
+_CHUNK_S = 0.2
+_SPEED = 10.0
+"""A recording is sent so many times as fast as it was spoken: the service keeps up, and its limits are not touched."""
+_SILENCE_AFTER_S = 5.0
+"""Without audio for 15 s the service gives up; live audio that pauses is filled up with silence long before."""
+_RATES = (16_000, 8_000)
+"""What is sent: telephone audio as it is, all other as the models hear it."""
+_LIMITS = decoding.Limits()
+_LIVE_S = 4 * 3600.0
+"""The longest stream. Source: docs.aws.amazon.com/transcribe/latest/dg/limits-guidelines.html"""
+_CAPABILITIES = ListeningCapabilities(
+    languages=languages.STREAMING, identifies=True, containers=decoding.DECODABLE, live=True, max_s=_LIMITS.max_s
+)
+
+
+class TranscribeStreaming:
+    """Transcribe's streams, with the credentials, profile and region that boto3 finds; `AWS_REGION` too."""
+
+    name = PROVIDER
+
+    def __init__(self, url: str = "", *, speed: float = _SPEED) -> None:
+        """`url` instead of the region's own endpoint: `ws://host:port` or `wss://host:port`."""
+        self._endpoint = Endpoint(url, provider=PROVIDER)
+        self._speed = speed
+
+    def capabilities(self) -> ListeningCapabilities:
+        """See `SpeechToText`."""
+        return _CAPABILITIES
+
+    async def transcribe(self, recording: Recording) -> AsyncGenerator[Partial | Segment | Transcript, None]:
+        """See `SpeechToText`."""
+        query, language = _query(recording)
+        pcm = None
+        if isinstance(recording.audio, bytes):
+            pcm = await pcm_of(recording, provider=PROVIDER, limits=_LIMITS)
+            if pcm.silent:
+                yield Transcript(text="", language=language, segments=(), duration_s=pcm.duration_s)
+                return
+            rate = _sent_rate(pcm.rate)
+            source = self._paced(await asyncio.to_thread(pcm.at, rate))
+        else:
+            given = live_rate(recording, provider=PROVIDER)
+            rate = _sent_rate(given)
+            source = _without_pause(resampled(recording.audio, given, rate), rate)
+        url = await self._endpoint.presigned(query | {"sample-rate": str(rate)})
+        segments: list[Segment] = []
+        words: list[float] = []
+        reader = FrameReader()
+        async with _stream(url) as socket, _sending(socket, source, rate) as sender:
+            async for message in _messages(socket, sender):
+                for heard in reader.read(message):
+                    language = heard.language or language
+                    words += heard.words
+                    if isinstance(heard.result, Segment):
+                        segments.append(heard.result)
+                    yield heard.result
+        yield Transcript(
+            text=languages.joined([segment.text for segment in segments], language),
+            language=language,
+            segments=tuple(segments),
+            confidence=confidence(words),
+            duration_s=pcm.duration_s if pcm is not None else sender.result() / BYTES / rate,
+        )
+
+    async def aclose(self) -> None:
+        """See `SpeechToText`. Each stream has a connection of its own, closed at its end."""
+
+    async def _paced(self, pcm: Pcm) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for number, chunk in enumerate(pcm.chunks(_CHUNK_S)):
+            if (early := start + number * _CHUNK_S / self._speed - loop.time()) > 0:
+                await asyncio.sleep(early)
+            yield chunk
+
+
+def _query(recording: Recording) -> tuple[dict[str, str], str]:
+    """The parameters of a stream, and its language if that is known."""
+    common = {
+        "media-encoding": "pcm",
+        "enable-partial-results-stabilization": "true",
+        "partial-results-stability": "high",
+    }
+    if language := languages.fixed(recording, languages.STREAMING, provider=PROVIDER):
+        return common | {"language-code": language}, language
+    options = languages.candidates(recording, languages.STREAMING, provider=PROVIDER)
+    return common | {"identify-language": "true", "language-options": ",".join(options)}, ""
+
+
+def _sent_rate(given: int) -> int:
+    return given if given in _RATES else _RATES[0]
+
+
+async def _without_pause(chunks: AsyncIterable[bytes], rate: int) -> AsyncIterator[bytes]:
+    """The chunks, and silence where none come for a while."""
+    iterator = aiter(chunks)
+    coming: asyncio.Task[bytes] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(_next(iterator))
+            done, _ = await asyncio.wait((coming,), timeout=_SILENCE_AFTER_S)
+            if not done:
+                yield bytes(int(rate * _CHUNK_S) * BYTES)
+                continue
+            if not (chunk := coming.result()):
+                return
+            coming = None
+            yield chunk
+    finally:
+        if coming is not None:
+            coming.cancel()
+
+
+async def _next(iterator: AsyncIterator[bytes]) -> bytes:
+    """The next chunk that is not empty; empty at the end."""
+    async for chunk in iterator:
+        if chunk:
+            return chunk
+    return b""
+
+
+@asynccontextmanager
+async def _stream(url: str) -> AsyncIterator["ClientConnection"]:
+    """A connection to the service. Raises a class of `speech.errors`."""
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import InvalidHandshake, InvalidStatus
+
+    connecting = connect(
+        url, open_timeout=CONNECT_S, close_timeout=_CLOSE_S, compression=None, ping_interval=None, max_size=2**20
+    )
+    try:
+        socket = await connecting
+    except InvalidStatus as error:
+        response = error.response
+        code = response.headers.get("x-amzn-ErrorType", "").partition(":")[0]
+        raise meant(
+            code, _message(bytes(response.body or b"")), provider=PROVIDER, status=response.status_code
+        ) from None
+    except TimeoutError:
+        raise errors.TimedOut("the stream could not be opened in time", provider=PROVIDER) from None
+    except (OSError, InvalidHandshake, EOFError) as error:
+        raise errors.ConnectionFailed(f"the stream could not be opened: {error}", provider=PROVIDER) from error
+    try:
+        yield socket
+    except (GeneratorExit, asyncio.CancelledError):
+        socket.transport.abort()
+        raise
+    finally:
+        await socket.close()
+
+
+def _message(body: bytes) -> str:
+    """What a refused handshake says, which is JSON if it comes from Amazon."""
+    try:
+        said = msgspec.json.decode(body or b"{}", type=dict[str, Any])
+    except msgspec.DecodeError:
+        return ""
+    return str(said.get("message") or said.get("Message") or "")
+
+
+@asynccontextmanager
+async def _sending(
+    socket: "ClientConnection", source: AsyncIterable[bytes], rate: int
+) -> AsyncIterator["asyncio.Task[int]"]:
+    """Sends the audio meanwhile; its result is how many bytes there were."""
+    task = asyncio.create_task(_send(socket, source, rate))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+
+
+async def _send(socket: "ClientConnection", source: AsyncIterable[bytes], rate: int) -> int:
+    from websockets.exceptions import ConnectionClosed
+
+    sent = 0
+    size = int(rate * _CHUNK_S) * BYTES
+    try:
+        async for chunk in source:
+            for start in range(0, len(chunk), size):
+                some = chunk[start : start + size]
+                await socket.send(audio_event(some))
+                sent += len(some)
+            if sent > _LIVE_S * rate * BYTES:
+                raise errors.AudioTooLarge(f"audio: a stream is at most {_LIVE_S:g} s long", provider=PROVIDER)
+        await socket.send(audio_event(b""))
+    except ConnectionClosed:
+        return -1  # the receiving side tells why
+    except BaseException:
+        with suppress(ConnectionClosed):
+            await socket.close()  # ends the receiving side
+        raise
+    return sent
+
+
+async def _messages(socket: "ClientConnection", sender: "asyncio.Task[int]") -> AsyncIterator[bytes]:
+    """What comes in until the service closes the stream, having been told that there is no more audio.
+
+    Raises what the sender raised, and `errors.StreamInterrupted`.
+    """
+    from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+
+    try:
+        while True:
+            message = await socket.recv()
+            if isinstance(message, str):
+                raise errors.MalformedAnswer("text where frames should be", provider=PROVIDER)
+            yield message
+    except ConnectionClosed as error:
+        if sender.done() and not sender.cancelled() and (failure := sender.exception()) is not None:
+            raise failure from None
+        if not isinstance(error, ConnectionClosedOK) or not sender.done() or sender.result() < 0:
+            raise errors.StreamInterrupted(provider=PROVIDER) from None
