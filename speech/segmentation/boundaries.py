@@ -218,9 +218,8 @@ def _word(place: Place, begin: int) -> str | int:
     """The whole Latin word at `begin`, or `LATER` while it may go on."""
     match = _LATIN_WORD.match(place.text, begin, begin + 24)
     word = match[0] if match else ""
-    if begin + len(word) >= len(place.text) - 1 and len(word) < 24 and not place.ended:
-        return LATER
-    return word
+    unfinished = place.text[begin + len(word) :] in ("", "'", "’")
+    return LATER if unfinished and len(word) < 24 and not place.ended else word
 
 
 def _after_number(place: Place, close: int) -> int:
@@ -307,7 +306,7 @@ def _after_closer_and_space(place: Place, close: int) -> int:
     if char.islower() or char in clauses.CLAUSE_MARKS:
         return NO
     if characters.hangul(char):
-        if following + 3 > len(text) and not place.ended:
+        if char in korean.QUOTING_STARTS and following + 3 > len(text) and not place.ended:
             return LATER
         return NO if korean.quotes(text[following : following + 3]) else following
     return following
@@ -360,7 +359,7 @@ def after_unmarked(place: Place) -> int:
         return NO
     char = text[following]
     if characters.hangul(char):
-        if following + 2 > len(text) and not place.ended:
+        if char in korean.QUOTING_STARTS and following + 2 > len(text) and not place.ended:
             return LATER
         return NO if korean.quotes(text[following : following + 2]) else following
     return following if char.isdigit() or char.isupper() else NO

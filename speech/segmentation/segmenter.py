@@ -8,16 +8,20 @@ import msgspec
 from speech.segmentation import boundaries, characters, clauses, korean, markdown
 from speech.segmentation.boundaries import LATER, NO, Place
 
+_PLAIN = rf"{re.escape(characters.MARKS)}\n{characters.FACES}"
 _EVENT = "|".join(
     (
-        rf"[{re.escape(characters.MARKS)}\n]",
-        r"(?<=``)`|(?<=~~)~",
-        rf"[{characters.FACES}]|(?<=[ㅋㅎㅠㅜ])[ㅋㅎㅠㅜ]|(?<=[:;=])[)]|(?<=[:;=]-)[)]",
-        rf"(?<={korean.UNMARKED})[ ]",
+        f"(?<=[{_PLAIN}])",
+        r"(?<=```)|(?<=~~~)|(?<=[:;=][)])|(?<=[:;=]-[)])",
+        "(?<=[ㅋㅎㅠㅜ][ㅋㅎㅠㅜ])",
+        "|".join(f"(?<={ending} )" for ending in korean.UNMARKED),
     )
 )
-_SENTENCES = re.compile(_EVENT)
-_CLAUSES = re.compile(f"{_EVENT}|[{clauses.CLAUSE_MARKS}]|(?<=[가-힣])[ ]")
+"""Judged by what stands behind, so that the search can skip from one possible character to the next."""
+_SENTENCES = re.compile(f"[{_PLAIN}`~)ㅋㅎㅠㅜ ](?:{_EVENT})")
+_CLAUSES = re.compile(
+    f"[{_PLAIN}`~)ㅋㅎㅠㅜ {clauses.CLAUSE_MARKS}](?:{_EVENT}|(?<=[{clauses.CLAUSE_MARKS}])|(?<=[가-힣] ))"
+)
 _FENCE_END = re.compile(r"\n[ \t]*(?:```+|~~~+)[ \t]*\n")
 _LONGEST_CODE = 4000
 _LONGEST_UNSPOKEN = 2000
@@ -87,7 +91,7 @@ class Segmenter:
         return segments
 
     def _next(self, ended: bool) -> Segment | None:
-        while True:
+        while self._scan < len(self._text):
             if self._code:
                 return self._code_block()
             self._find_speech()
@@ -98,15 +102,16 @@ class Segmenter:
                 return long
             if match is None:
                 self._scan = at
-                return None
+                break
             cut = self._judge(at, ended)
             if cut == LATER:
                 self._scan = at
-                return None
+                break
             if cut > self._start:
                 clause = self._clause and self._text[at] in clauses.CLAUSE_MARKS + " "
                 return self._cut(cut, "clause" if clause and not self._unmarked(at) else "sentence")
             self._scan = self._past(at)
+        return None
 
     def _past(self, at: int) -> int:
         run = characters.RUN.match(self._text, at)
@@ -136,7 +141,7 @@ class Segmenter:
         return boundaries.after_face(place)
 
     def _unmarked(self, at: int) -> bool:
-        return self._text[at] == " " and self._text[max(0, at - 2) : at] in korean.UNMARKED.split("|")
+        return self._text[at] == " " and self._text[max(0, at - 2) : at] in korean.UNMARKED
 
     def _fence(self, at: int) -> int:
         """Three backticks at the start of a line begin a block that is not spoken."""
