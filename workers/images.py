@@ -56,9 +56,10 @@ class Images:
         return {url: fetched.result() for url, fetched in fetches.items()}
 
     async def _fetch(self, named: ImageUrl, budget: "_Budget") -> bytes:
+        way = [named.url]
         try:
             async with asyncio.timeout(self._fetch_s):
-                content = await self._read(named.url, budget)
+                content = await self._read(way, budget)
         except ImageUnavailable as failure:
             raise ImageUnavailable(f"{named.pointer}: {failure.detail}", retryable=failure.retryable) from None
         except TimeoutError:
@@ -66,26 +67,27 @@ class Images:
             raise ImageUnavailable(f"{named.pointer}: {why}", retryable=True) from None
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             if refused := refusal(failure):
-                raise ImageUnavailable(f"{named.pointer}: may not be fetched: {refused}") from None
+                # Where its host led us is that host's word, which is not repeated.
+                why = f"may not be fetched: {refused}" if len(way) == 1 else "leads to where nothing may be fetched"
+                raise ImageUnavailable(f"{named.pointer}: {why}") from None
             why = f"could not be fetched ({type(failure).__name__})"
             raise ImageUnavailable(f"{named.pointer}: {why}", retryable=not isinstance(failure, ValueError)) from None
         if image.media_type_of(content) is None:
             raise ImageUnavailable(f"{named.pointer}: what is there is no PNG, JPEG, GIF or WebP image")
         return content
 
-    async def _read(self, address: str, budget: "_Budget") -> bytes:
-        """What is at `address`, or where that leads to."""
+    async def _read(self, way: list[str], budget: "_Budget") -> bytes:
+        """What is at the one address in `way`, or where that leads to; `way` then has every address gone to."""
         if self._session is None:
             self._session = guarded_session(self._policy, total_s=self._fetch_s)
-        objection = self._policy.objection(address)
-        url = URL(address)
-        for _ in range(REDIRECTS_LIMIT + 1):
+        while len(way) <= REDIRECTS_LIMIT + 1:
+            url = URL(way[-1])
             # Also as the client reads it: no two readers of URLs agree.
-            if objection := objection or self._policy.objection(str(url)):
+            if objection := self._policy.objection(way[-1]) or self._policy.objection(str(url)):
                 raise AddressRefused(f"the URL {objection}")
             async with self._session.get(url, headers=_HEADERS, allow_redirects=False) as response:
                 if 300 <= response.status < 400 and (to := response.headers.get("Location")):
-                    url = url.join(URL(to))
+                    way.append(str(url.join(URL(to))))
                     continue
                 return await _content(response, budget)
         raise ImageUnavailable(f"leads on and on: over more than {REDIRECTS_LIMIT} redirects")
