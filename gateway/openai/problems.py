@@ -33,6 +33,9 @@ _AS: Mapping[str, tuple[int, str]] = {
     "deadline_exceeded": (504, "deadline_exceeded"),
     "start_deadline_exceeded": (504, "start_deadline_exceeded"),
     "provider_overloaded": (503, "provider_overloaded"),
+    "circuit_open": (503, "circuit_open"),
+    "target_busy": (503, "target_busy"),
+    "image_unavailable": (400, "invalid_image_url"),
     "internal_error": (500, "internal_error"),
 }
 """Our codes for which OpenAI has another status or code, or which are codes of jobs and have no status."""
@@ -87,6 +90,8 @@ def fault(
     retryable: bool = True,
 ) -> Fault:
     """The error with our status and code in OpenAI's terms."""
+    if status == HTTPStatus.UNPROCESSABLE_ENTITY and code != errors.IdempotencyKeyReused.code:
+        status = HTTPStatus.BAD_REQUEST
     status, code = _AS.get(code, (status, code))
     param = _param(fields[0].pointer) if fields else None
     message = f"{param}: {fields[0].detail}" if param and status == HTTPStatus.BAD_REQUEST else detail
