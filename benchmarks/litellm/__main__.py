@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -132,6 +133,8 @@ def main() -> int:
     import uvloop
 
     options = _options()
+    # Told to stop, it stops what it has started, as it does at Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     found = usage.machine()
     watch = usage.Watch()
     scale = QUICK if options.quick else FULL
