@@ -38,7 +38,8 @@ _KINDS: dict[str, Kind] = {
         Kind.JOINED,
     ),
     **_words(
-        "No no Nos Nr nr Fig fig Figs Eq eq p pp P s sid Vol vol Ch ch Sec sec Art art Pt pt Ed Ver ver", Kind.NUMBERED
+        "No no Nos Nr nr Fig fig Figs Eq eq p pp P s sid Vol vol Ch ch Sec sec Art art Pt pt Ed Ver ver ext",
+        Kind.NUMBERED,
     ),
     **_words(
         "etc Etc et.al al osv o.s.v m.m m.fl e.d o.d kr st min max tim jr sr oz lb ft hr hrs yrs avg jan feb apr"

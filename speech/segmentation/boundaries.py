@@ -25,7 +25,8 @@ _NUMBER_BEFORE = re.compile(r"\d+$")
 _DATE_BEFORE = re.compile(r"\d{1,4}\.\s?\d{1,2}\.$")
 _LIST_LETTER = re.compile(r"[A-Za-z]|[IVXivx]{1,4}")
 _SPACES = re.compile(rf"(?:[ \t\u3000]*[{characters.EMOJI}]+)*[ \t\u3000]*(?:\s*\n)?")
-_TRAILING = re.compile(rf"[{re.escape(characters.MARKS)}*_]*")
+_TRAILING = re.compile(rf"[{re.escape(characters.MARKS)}*_]*" + _SPACES.pattern)
+_STRONG = re.compile("[!?！？。｡]")
 _EMOJI = re.compile(f"[{characters.EMOJI}]")
 _SPEAKERS = "他她我你它"
 _SAYING = "问問说說道喊答叫笑"
@@ -87,7 +88,9 @@ def after_mark(place: Place) -> int:
     end = at + 1 if run is None else run.end()
     marks = place.open()
     if not marks and _certain(place):
-        return _with_spaces(text, _trailing(text, end))
+        return _with_spaces(text, end, _TRAILING)
+    if text[at] in "…‥" + characters.PERIODS and (strong := _STRONG.search(text, at, end)) is not None:
+        return after_mark(msgspec.structs.replace(place, at=strong.start()))
     if end == len(text):
         return place.missing() if end - at < _AHEAD else NO
     closers = characters.CLOSERS + characters.EMPHASIS + ("\"'" if marks else "")
@@ -129,13 +132,8 @@ def _in_address(text: str, start: int, at: int) -> bool:
     return "/" in token or "](" in token or token.startswith("www.")
 
 
-def _trailing(text: str, end: int) -> int:
-    match = _TRAILING.match(text, end)
-    return end if match is None else match.end()
-
-
-def _with_spaces(text: str, end: int) -> int:
-    match = _SPACES.match(text, end)
+def _with_spaces(text: str, end: int, trailing: re.Pattern[str] = _SPACES) -> int:
+    match = trailing.match(text, end)
     return end if match is None else match.end()
 
 
@@ -264,6 +262,8 @@ def _before_character(place: Place, length: int, close: int) -> int:
             before.isspace() or not following.isalnum() or _in_address(text, place.start, at)
         )
         return NO if joined or following in clauses.CLAUSE_MARKS else close
+    if characters.latin(before) and (characters.kana(following) or characters.han(following)):
+        return NO if _abbreviated(place) or not text[at - 2 : at].isalpha() else close
     if before.isdigit() or before.isspace() or characters.latin(before):
         return NO
     if characters.hangul(following) or characters.han(following) or characters.kana(following):
