@@ -123,6 +123,7 @@ SCOPE_OF: dict[str, Scope] = {
     "list_job_types": "jobs:read",
     "create_chat_completion": "jobs:write",
     "get_usage": "jobs:read",
+    "metrics": "jobs:read",
     "list_models": "jobs:read",
     "get_model": "jobs:read",
     "list_dead_letters": "jobs:read",

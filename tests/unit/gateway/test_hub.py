@@ -258,6 +258,14 @@ async def test_a_wire_that_carries_nothing_is_cut(hub: Hub, log: ScriptedLog, mo
     running.cancel()
 
 
+async def test_draining_leaves_patient_streams_some_time(hub: Hub) -> None:
+    with hub.subscribe("job_a", 0, live=True, patient=True) as patient, hub.subscribe("job_b", 0, live=True) as other:
+        hub.drain(0.05)
+        assert (patient.cut, other.cut) == (False, True)
+        await asyncio.wait_for(patient.wait(), 10)
+        assert patient.cut
+
+
 async def test_draining_ends_streams_that_are_there_and_that_come(hub: Hub) -> None:
     with hub.subscribe(JOB, 0) as before:
         hub.drain()
