@@ -133,7 +133,8 @@ def main() -> int:
     import uvloop
 
     options = _options()
-    # Told to stop, it stops what it has started, as it does at Ctrl-C.
+    # Told to stop, it stops what it has started, as it does at Ctrl-C, which a shell's background jobs else ignore.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     found = usage.machine()
     watch = usage.Watch()
