@@ -82,7 +82,7 @@ def after_mark(place: Place) -> int:
     """Judges one of `characters.MARKS`, the first of its run."""
     text, at = place.text, place.at
     line = text[max(place.start, text.rfind("\n", 0, at) + 1) : at]
-    if line.lstrip().startswith("|"):
+    if line.lstrip(characters.LEADING).startswith("|"):
         return NO
     run = characters.RUN.match(text, at)
     end = at + 1 if run is None else run.end()

@@ -10,6 +10,9 @@ CLOSERS = ")）]}」』》〉】”’»"
 PAIRS = dict(zip(CLOSERS, OPENERS, strict=True))
 EMPHASIS = "*_~`"
 
+LEADING = MARKS + EMPHASIS + " \t\r\n\u3000"
+"""What may stand before a segment, left from the one before it."""
+
 EMOJI = "\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff\u231a-\u23fa\ufe0e\ufe0f\u200d\u20e3\U000e0020-\U000e007f"
 """Ranges of a character class: pictographs and what joins or varies them."""
 

@@ -27,7 +27,7 @@ _EMOJI = re.compile(f"[{characters.EMOJI}]+")
 _CELL = re.compile(r"\s*\|\s*")
 _RULE_CELL = re.compile(r"\|[\s:|-]*\|[ \t]*(?=\n|$)|^[ \t]*(?:[-*_=][ \t]*){3,}$", re.MULTILINE)
 _SPACES = re.compile(r"\s+")
-_SPACE_BEFORE_MARK = re.compile(r"(?<=\w) (?=[.!?,。、，](?:\s|$))")
+_SPACE_BEFORE_MARK = re.compile(rf"(?<=\w) (?=[.!?,。、，][{re.escape(characters.MARKS)}]*(?:\s|$))")
 _LEAD = re.compile(r"(?:[\s.!?…‥。！？．｡,，、;；:：)\]}」』”’》〉】»*_~|>\\•·–—]|-(?!\d))+")
 _TRAIL = re.compile(
     rf"[{re.escape(characters.MARKS)}][{re.escape(characters.MARKS)}*_]*(?=[\s{re.escape(characters.CLOSERS)}\"']*$)"
@@ -69,8 +69,8 @@ def _plain(text: str) -> str:
         text = _TAG.sub(" ", _AUTOLINK.sub(r"\1", text))
     if not text.isascii() or _FACE.search(text):
         text = _EMOJI.sub("", _EMOTICON.sub("", text))
-    if text.lstrip().startswith("|"):
-        text = _CELL.sub(", ", text.strip().strip("|"))
+    if (row := text.lstrip(characters.LEADING)).startswith("|"):
+        text = _CELL.sub(", ", row.rstrip().strip("|"))
     if "\\" in text:
         text = _ESCAPED.sub(lambda match: _HIDDEN.get(match[1], match[1]), text)
     if _EMPHASIZED.search(text):
