@@ -321,6 +321,28 @@ async def test_a_background_job_goes_on_without_its_client(
     assert (await ended(ringback.url, job_id))["output"] == {"text": "".join(ANSWER)}
 
 
+@pytest.mark.parametrize("second", [ANSWER, ("안녕하세요", ". 무엇을 도와드릴까요? 🙂"), ("반갑습니다.",)])
+async def test_a_stream_that_a_provider_cuts_is_gone_on_with_by_the_next_or_ends_in_an_error(
+    ringback: Ringback, vendor_server: VendorServer, second: tuple[str, ...]
+) -> None:
+    vendor_server.script(Script(deltas=ANSWER, delta_s=0.1, fault="cut", fault_after=2), vendor="openai")
+    vendor_server.script(Script(deltas=second), vendor="anthropic")
+    listener = Listener(ringback.url, model=GPT, extra_body={"fallbacks": [CLAUDE]})
+    job_id = await listener.job_id()
+    await listener.end()
+
+    found = await ended(ringback.url, job_id)
+    assert (found["status"], found["model"], found["output"]) == ("succeeded", CLAUDE, {"text": "".join(second)})
+    if "".join(second) == "".join(ANSWER):
+        assert (listener.text, finishes(listener.chunks), listener.error) == ("".join(ANSWER), ["stop"], None)
+        assert listener.chunks[-1].model == CLAUDE
+    else:
+        assert listener.error is not None
+        assert listener.error.code == "stream_reset"
+        assert job_id in listener.error.message
+        assert (listener.text, finishes(listener.chunks)) == ("".join(ANSWER[:2]), [])
+
+
 @pytest.mark.parametrize("form", ['{{"url": "{url}", "events": ["job.succeeded"]}}', "{url}"])
 async def test_a_job_with_a_callback_goes_on_and_calls_back(
     ringback: Ringback, vendor_server: VendorServer, callback_inbox: CallbackInbox, form: str
