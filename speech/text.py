@@ -12,6 +12,14 @@ _BREAKS = (
 """Where a piece may end, the best kinds first: paragraph, sentence, clause, word."""
 
 
+_UNSENDABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def sendable(text: str) -> str:
+    """`text` with a space for every character that XML 1.0 cannot contain: control characters, lone surrogates."""
+    return _UNSENDABLE.sub(" ", text)
+
+
 def sayable(text: str) -> bool:
     """Whether there is a letter or digit in it."""
     return any(character.isalnum() for character in text)

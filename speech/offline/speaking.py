@@ -12,7 +12,7 @@ from speech.offline.engine import Engine
 from speech.offline.frames import Frame
 from speech.offline.voice import RATE
 from speech.service import AudioPart, Mark, SpeakingCapabilities, Spoken, Utterance, Voice
-from speech.text import pieces
+from speech.text import pieces, sendable
 from speech.utterance import settled
 
 NAME = "offline"
@@ -84,7 +84,7 @@ class OfflineSpeech:
 
 
 async def _request(utterance: Utterance) -> AsyncIterator[Frame]:
-    for piece in pieces(utterance.text, lambda text: len(text) <= _PIECE):
+    for piece in pieces(sendable(utterance.text), lambda text: len(text) <= _PIECE):
         yield {"text": piece, "speed": utterance.rate}
     yield {"text": "", "speed": 1.0, "last": True}
 

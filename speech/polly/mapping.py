@@ -13,15 +13,13 @@ import msgspec
 
 from speech import errors
 from speech.service import Mark, Utterance
-from speech.text import pieces
+from speech.text import pieces, sendable
 from speech.utterance import Settled
 
 PROVIDER = "polly"
 BILLED = 3_000
 TOTAL = 6_000
 _TAG = re.compile(r"<[^>]*>")
-_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot contain; lone surrogates cannot even be sent."""
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +39,7 @@ def requested(utterance: Utterance) -> Iterator[Said]:
 
     SSML of the caller is never split.
     """
-    text = _NO_XML.sub(" ", utterance.text)
+    text = sendable(utterance.text)
     if utterance.ssml:
         if _billed(_TAG.sub("", text)) > BILLED or len(text) > TOTAL:
             raise errors.BadText(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -188,7 +188,12 @@ async def _sending(
 ) -> AsyncIterator["asyncio.Task[int]"]:
     """Sends the audio meanwhile; its result is how many bytes there were."""
     task = asyncio.create_task(_send(socket, source, rate))
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def ended(done: asyncio.Task[int]) -> None:
+        if not done.cancelled() and done.exception() is not None:
+            socket.transport.abort()  # ends the receiving side, which raises it
+
+    task.add_done_callback(ended)
     try:
         yield task
     finally:
@@ -212,10 +217,6 @@ async def _send(socket: "ClientConnection", source: AsyncIterable[bytes], rate: 
         await socket.send(audio_event(b""))
     except ConnectionClosed:
         return -1  # the receiving side tells why
-    except BaseException:
-        with suppress(ConnectionClosed):
-            await socket.close()  # ends the receiving side
-        raise
     return sent
 
 

@@ -1,0 +1,1 @@
+"""What every `TextToSpeech` and every `SpeechToText` must do, whoever is behind it."""
