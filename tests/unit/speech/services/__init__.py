@@ -1,0 +1,1 @@
+"""The parts of the speech services that need no service."""
