@@ -79,7 +79,7 @@ def test_webm_of_a_browser_and_one_that_was_cut_off() -> None:
         decoding.decoded(webm.recorded(encoding.encoded(tone(), "ogg_opus"), codec=b"A_PCM"), provider="test")
 
 
-@pytest.mark.parametrize("cut", [5, 30, 60, 100, 200, 400])
+@pytest.mark.parametrize("cut", [5, 30, 60, 100, 200])
 def test_webm_that_has_no_sound_yet_is_refused(cut: int) -> None:
     whole = webm.recorded(encoding.encoded(tone(), "ogg_opus"))
     with pytest.raises(errors.BadAudio, match=r"^audio: "):
