@@ -65,9 +65,12 @@ class EventLog:
                 while True:
                     # The connection's own reader, not the client's PubSub, which takes three times the CPU per message.
                     _, _, payload = await connection.read_response(timeout=math.inf)
-                    head, _, frame = payload.partition(b"\n")
-                    job_id, number, name = head.decode().split(" ")
-                    yield Pushed(job_id, int(number), name, frame)
+                    at = 0
+                    while at < len(payload):
+                        head = payload.index(b"\n", at)
+                        job_id, number, name, size = payload[at:head].decode().split(" ")
+                        at = head + 1 + int(size)
+                        yield Pushed(job_id, int(number), name, payload[head + 1 : at])
 
             yield pushed()
         finally:
@@ -76,4 +79,4 @@ class EventLog:
 
     async def echo(self, gateway_id: str) -> None:
         """Pushes something to that gateway process that is no event of any job. Raises `errors.StoreUnavailable`."""
-        await self._connection.call("SPUBLISH", keys.wire(0, gateway_id), "echo 0 echo\n")
+        await self._connection.call("SPUBLISH", keys.wire(0, gateway_id), "echo 0 echo 0\n")

@@ -21,6 +21,7 @@ from jobs.job import (
 from jobs.model import ModelCall
 from jobs.settings import Settings
 from jobs.store import keys, listing, usage
+from jobs.store.appends import Appends
 from jobs.store.connection import Call, Connection
 from jobs.store.deliveries import NewDelivery
 
@@ -108,6 +109,7 @@ class JobStore:
         self._connection = connection
         self._settings = settings
         self._accepting = accepting or connection
+        self._appends = Appends(connection)
 
     # Gateway
 
@@ -266,12 +268,12 @@ class JobStore:
         flat: list[str | bytes] = []
         for event in events:
             flat += (event.name, event.data)
-        last = await self._connection.run(
-            "append", keys.job(claim.spec.id), claim.spec.id, claim.fence, last_event, target, *flat
+        last = await self._appends.append(
+            keys.job(claim.spec.id), (claim.spec.id, claim.fence, last_event, target, len(flat) // 2, *flat)
         )
         if last < 0:
             raise errors.StaleFence
-        return int(last)
+        return last
 
     async def end(
         self,

@@ -55,5 +55,7 @@ if attempt > 1 then
   log[3] = 'stream.reset'
   log[4] = json({reason = 'new_attempt', provider = provider, model = first})
 end
-local last = tostring(append(id, events, watch, log, 1))
+local pushes = {}
+local last = tostring(append(id, events, watch, log, 1, #log, pushes))
+push(pushes)
 return {'run', spec, tostring(fence), tostring(attempt), started, first, last, calls, next_id}

@@ -32,7 +32,9 @@ local log = {}
 for i = 15, usage_at - 1 do log[i - 14] = ARGV[i] end
 log[#log + 1] = event
 log[#log + 1] = final
-local n = append(id, last_event(id), watch, log, 1)
+local pushes = {}
+local n = append(id, last_event(id), watch, log, 1, #log, pushes)
+push(pushes)
 redis.call('HSET', job, 'final', final, 'events', n)
 redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel', 'watch',
   'turn', 'calls')

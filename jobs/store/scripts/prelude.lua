@@ -35,24 +35,40 @@ local function last_event(id)
   return newest[1] and tonumber(string.match(newest[1][1], '^%d+')) or 0
 end
 
--- Appends the events in `list` from `first` on (name, data, name, data, …) after event `n`, and pushes them to the
--- gateways in `watch`, separated by spaces. Ids count up from 1 without gaps. Returns the last id; nothing happens if an
--- event has that id already.
-local function append(id, n, watch, list, first)
+-- Pushes to each gateway what waits for it in `pushes`.
+local function push(pushes)
+  for gateway, waiting in pairs(pushes) do
+    -- Nobody listens: that gateway died, or lost its connection and will watch again when it is back.
+    if redis.call('SPUBLISH', tag .. ':wire:' .. gateway, table.concat(waiting)) == 0 then
+      for id in pairs(waiting.jobs) do unwatch(id, gateway) end
+    end
+  end
+end
+-- Appends the events in `list` from `first` to `last` (name, data, name, data, …) after event `n`; what is to be pushed
+-- to the gateways in `watch`, separated by spaces, is put into `pushes`. Ids count up from 1 without gaps. Returns the
+-- last id; nothing happens if an event has that id already.
+local function append(id, n, watch, list, first, last, pushes)
   local log = tag .. ':events:' .. id
-  for i = first, #list, 2 do
+  for i = first, last, 2 do
     local name, data = list[i], list[i + 1]
     n = n + 1
     local added = redis.pcall('XADD', log, 'MAXLEN', '~', EVENTS_KEPT, n .. '-0', 'e', name, 'd', data)
     if type(added) == 'table' then  -- an error, not an id
-      if i == first and string.find(added.err, 'equal or smaller', 1, true) then return n - 1 + (#list - i + 1) / 2 end
+      if i == first and string.find(added.err, 'equal or smaller', 1, true) then return n - 1 + (last - i + 1) / 2 end
+      push(pushes)
       error(added)
     end
     if watch then
-      local message = id .. ' ' .. n .. ' ' .. name .. '\nid: ' .. n .. '\nevent: ' .. name .. '\ndata: ' .. data .. '\n\n'
+      local frame = 'id: ' .. n .. '\nevent: ' .. name .. '\ndata: ' .. data .. '\n\n'
+      local message = id .. ' ' .. n .. ' ' .. name .. ' ' .. #frame .. '\n' .. frame
       for gateway in string.gmatch(watch, '%S+') do
-        -- Nobody listens: that gateway died, or lost its connection and will watch again when it is back.
-        if redis.call('SPUBLISH', tag .. ':wire:' .. gateway, message) == 0 then unwatch(id, gateway) end
+        local waiting = pushes[gateway]
+        if not waiting then
+          waiting = {jobs = {}}
+          pushes[gateway] = waiting
+        end
+        waiting[#waiting + 1] = message
+        waiting.jobs[id] = true
       end
     end
   end

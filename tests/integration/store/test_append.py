@@ -171,3 +171,40 @@ async def test_a_gateway_that_is_gone_is_forgotten(store: JobStore, log: EventLo
     await store.append(claim, deltas("a"), last_event=1)
     assert not await connection.redis.hexists(keys.job(claim.spec.id), "watch")
     assert await names(connection, claim.spec.id) == ["job.started", "text.delta"]
+
+
+async def test_appends_of_many_jobs_at_once_are_each_their_own(store: JobStore, log: EventLog) -> None:
+    claims = [await running(store, shard) for shard in (3, 3, 3, 7, 7, 9)]
+    stale = await running(store, 3)
+    await store.end(stale.fence, ended(stale))
+    async with pushes(log, "g1") as queue:
+        await log.watch([claim.spec.id for claim in claims], "g1")
+        appending = [
+            store.append(claim, deltas(*[f"{nth}:{n}" for n in range(nth + 1)]), last_event=1, target=f"fake/{nth}")
+            for nth, claim in enumerate(claims)
+        ]
+        *lasts, refused = await asyncio.gather(
+            *appending, store.append(stale, deltas("late"), last_event=2), return_exceptions=True
+        )
+        assert lasts == [nth + 2 for nth in range(len(claims))]
+        assert isinstance(refused, errors.StaleFence)
+        got: dict[str, list[bytes]] = {}
+        for _ in range(sum(range(len(claims) + 1))):
+            pushed = await next_of(queue)
+            got.setdefault(pushed.job_id, []).append(pushed.frame)
+        for nth, claim in enumerate(claims):
+            found = await log.read(claim.spec.id, 1)
+            assert [msgspec.json.decode(e.data)["text"] for e in found] == [f"{nth}:{n}" for n in range(nth + 1)]
+            assert got[claim.spec.id] == [e.frame() for e in found], "pushed as it stands in the log, in order"
+            assert msgspec.json.decode(await store.get(claim.spec.id))["model"] == f"fake/{nth}"
+        assert queue.empty()
+
+
+async def test_who_gives_up_on_an_append_holds_up_nobody(store: JobStore, log: EventLog) -> None:
+    first, second = await running(store, 3), await running(store, 3)
+    giving_up = asyncio.create_task(store.append(first, deltas("a"), last_event=1))
+    going_on = asyncio.create_task(store.append(second, deltas("b"), last_event=1))
+    await asyncio.sleep(0)
+    giving_up.cancel()
+    assert await going_on == 2
+    assert [e.id for e in await log.read(second.spec.id, 0)] == [1, 2]
