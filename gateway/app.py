@@ -10,7 +10,7 @@ import structlog
 from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
-from gateway import deliveries, health, jobs, metrics, openapi, problems, usage
+from gateway import deliveries, health, jobs, metrics, openapi, problems, sessions, usage
 from gateway.access import key_guard, needs
 from gateway.desk import Desk
 from gateway.hub import Hub
@@ -23,6 +23,7 @@ from gateway.server import listen, server
 from gateway.submission import Submission
 from jobs import errors, logs, process
 from jobs.dispatch import Dispatch, Enclosures, celery_app
+from jobs.session import Archive
 from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
 from jobs.store.circuits import Circuits
@@ -31,9 +32,11 @@ from jobs.store.dead_letters import DeadLetters
 from jobs.store.deliveries import Outbox
 from jobs.store.durability import StrictConnection, warn_of_weaknesses
 from jobs.store.events import EventLog
+from jobs.store.history import RedisArchive
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
 from jobs.store.presence import Presence
+from jobs.store.sessions import Sessions
 from jobs.store.usage import UsageTotals
 from prompts import registry
 from prompts.registry import Registry
@@ -73,6 +76,7 @@ class Gateway:
             enclosures=Enclosures(app) if settings.one_redis else None,
             max_body_bytes=settings.max_body_bytes,
         )
+        self._archive: Archive = RedisArchive(self._connection, settings)
         job_types = openapi.job_types(prompts)
 
         keys = AccessKeys(self._connection, settings.key_secret) if settings.api_keys == "required" else None
@@ -87,6 +91,7 @@ class Gateway:
             route_handlers=[
                 jobs.router(desk, guards),
                 list_job_types,
+                sessions.router(desk, Sessions(self._connection, settings), self._archive, guards),
                 chat.router(desk, guards),
                 models.router(Models(settings, submission, Circuits(self._connection)), guards),
                 deliveries.router(DeadLetters(self._connection, settings), guards, settings.max_body_bytes),
@@ -112,6 +117,7 @@ class Gateway:
     async def aclose(self) -> None:
         """Closes what the process holds open."""
         await asyncio.to_thread(self._dispatch.close)
+        await self._archive.aclose()
         await self._connection.aclose()
         if self._strict is not None:
             await self._strict.aclose()

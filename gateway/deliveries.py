@@ -52,12 +52,11 @@ def router(dead_letters: DeadLetters, guards: Sequence[Guard], max_body_bytes: i
         """List deliveries by status, newest first."""
         params = request.query_params
         _check_names(params)
-        since = params.get("since")
         page = await dead_letters.page(
             owner=sees(request),
             status=_status(params.get("status")),
             destination=params.get("destination") or None,
-            since_ms=_milliseconds(_moment(since)) if since else None,
+            since_ms=requests.since_ms(params),
             limit=requests.page_limit(params),
             cursor=params.get("cursor") or None,
         )
@@ -97,16 +96,6 @@ def _status(given: str | None) -> DeliveryStatus:
     if given:
         raise errors.InvalidRequest.at("query:status", f"must be one of {_STATUSES}")
     return "failed"
-
-
-def _moment(given: str) -> datetime:
-    try:
-        moment = msgspec.convert(given, datetime)
-    except msgspec.ValidationError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise errors.InvalidRequest.at("query:since", "must be a time such as 2026-11-22T09:30:00Z")
-    return moment
 
 
 def _replay_request(body: bytes) -> ReplayRequest:

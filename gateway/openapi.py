@@ -17,7 +17,9 @@ from gateway.openai.problems import ErrorBody
 from gateway.openai.request import ChatRequest
 from gateway.problems import MEDIA_TYPE, Problem
 from gateway.requests import READ
+from gateway.sessions import SessionRequest
 from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
+from jobs.session import CONTEXT_LIMIT, HistoryPage, Session
 from jobs.store.dead_letters import DeliveryPage
 from jobs.store.deliveries import CallbackBody, Delivery, DeliveryStatus
 from jobs.store.listing import Page
@@ -73,12 +75,16 @@ def document(prompts: Registry) -> Schema:
     _, schemas = msgspec.json.schema_components(
         [
             *(Job, Page, Delivery, DeliveryPage, ReplayRequest, Replayed, CallbackBody, Callback, Deadline),
-            *(UsageReport, Problem, Health),
+            *(UsageReport, Problem, Health, SessionRequest, Session, HistoryPage),
             *(ChatRequest, ChatCompletion, Model, ModelList, ErrorBody),
         ],
         ref_template=_REF,
     )
     schemas["Callback"] |= _one_of("url", "slack", "database")
+    schemas["SessionRequest"]["properties"]["context"] = {
+        "type": "object",
+        "description": f"Offered to prompts; at most {CONTEXT_LIMIT} bytes",
+    }
     schemas["SlackCallback"] |= _one_of("webhook", "channel")
     schemas |= {f"{job_type.name}_request": _request(job_type) for job_type in types}
     schemas |= {f"{job_type.name}_output": job_type.output_schema for job_type in types}
@@ -220,6 +226,7 @@ def _paths() -> Schema:
         },
         **_delivery_paths(),
         "/v1/usage": {"get": _usage()},
+        **_session_paths(),
         **_openai_paths(),
         "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
         "/metrics": {"get": _operation("metrics", "Metrics for Prometheus", {"200": _PROMETHEUS})},
@@ -276,6 +283,34 @@ def _delivery_paths() -> Schema:
         "/v1/deliveries": {"get": listing},
         "/v1/deliveries/{delivery_id}/replay": {"post": one},
         "/v1/deliveries/replay": {"post": many},
+    }
+
+
+def _session_paths() -> Schema:
+    session_id = _parameter("path", "session_id", "The session's id")
+    page = [
+        _parameter("query", "since", "Only what was said then or later", {"type": "string", "format": "date-time"}),
+        _parameter("query", "limit", "Messages a page", {"type": "integer", "minimum": 1, "maximum": 200}),
+        _parameter("query", "cursor", "`next_cursor` of the page before"),
+    ]
+    messages = {"200": _json(_ref("HistoryPage"), "A page, oldest first")}
+    create = _operation(
+        "create_session",
+        "Make a session",
+        {"201": _json(_ref("Session"), "Made", headers={"Location": {"schema": {"type": "string"}}})},
+        requestBody={"required": True, "content": {"application/json": {"schema": _ref("SessionRequest")}}},
+    )
+    one = {"parameters": [session_id]}
+    read = _operation("get_session", "Read a session", {"200": _json(_ref("Session"), "The session")}, **one)
+    end = _operation("delete_session", "End a session", {"204": {"description": "Ended; its history stays"}}, **one)
+    parameters = [_parameter("path", "user_id", "The user's id, as sessions were given it"), *page]
+    of_user = _operation("get_user_history", "Read what a user's sessions said", messages, parameters=parameters)
+    said = _operation("get_session_history", "Read what a session said", messages, parameters=[session_id, *page])
+    return {
+        "/v1/sessions": {"post": create},
+        "/v1/sessions/{session_id}": {"get": read, "delete": end},
+        "/v1/sessions/{session_id}/history": {"get": said},
+        "/v1/users/{user_id}/history": {"get": of_user},
     }
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -111,6 +112,20 @@ def list_query(params: MultiDict[str]) -> ListQuery:
         limit=page_limit(params),
         cursor=params.get("cursor") or None,
     )
+
+
+def since_ms(params: MultiDict[str]) -> int | None:
+    """The time in `since`, in Unix milliseconds; `None` if there is none. Raises `errors.InvalidRequest`."""
+    given = params.get("since")
+    if not given:
+        return None
+    try:
+        moment = msgspec.convert(given, datetime)
+    except msgspec.ValidationError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise errors.InvalidRequest.at("query:since", "must be a time such as 2026-11-22T09:30:00Z")
+    return int(moment.timestamp() * 1000)
 
 
 def page_limit(params: MultiDict[str]) -> int:

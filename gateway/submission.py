@@ -49,7 +49,7 @@ class Submission:
         for pointer, url in job_type.urls(given):
             if objection := self._policy.objection(url):
                 raise errors.InvalidRequest.at(pointer, objection)
-        metadata = _metadata(request.metadata)
+        metadata = json_object(request.metadata, "#/metadata", METADATA_LIMIT)
         self._check_callback(request)
         route = self._route(request, job_type)
         return JobSpec(
@@ -175,15 +175,17 @@ def _compact(raw: msgspec.Raw) -> bytes:
     return msgspec.json.format(bytes(raw), indent=-1)
 
 
-def _metadata(raw: msgspec.Raw) -> msgspec.Raw:
-    """The metadata in compact form. Raises `errors.InvalidRequest`."""
-    pointer = "#/metadata"
+def json_object(raw: msgspec.Raw, pointer: str, limit: int) -> msgspec.Raw:
+    """What callers keep with a request, in compact form: an object of at most `limit` bytes that stands at `pointer`.
+
+    Raises `errors.InvalidRequest`.
+    """
     if not isinstance(value := _part(raw, pointer), dict):
         raise errors.InvalidRequest.at(pointer, "must be a JSON object")
     _check_nesting(value, pointer)
     compact = _compact(raw)
-    if len(compact) > METADATA_LIMIT:
-        raise errors.InvalidRequest.at(pointer, f"must be at most {METADATA_LIMIT} bytes of JSON (is {len(compact)})")
+    if len(compact) > limit:
+        raise errors.InvalidRequest.at(pointer, f"must be at most {limit} bytes of JSON (is {len(compact)})")
     return msgspec.Raw(compact)
 
 

@@ -170,6 +170,20 @@ class JobAlreadyEnded(RingbackError):
     status = 409
 
 
+class SessionNotFound(NotFound):
+    """There is no such session, or nothing was said in it for longer than its time to live."""
+
+    code = "session_not_found"
+
+
+class SessionBusy(RingbackError):
+    """Another turn of this session is under way; try again when it has ended, or let this one wait."""
+
+    code = "session_busy"
+    status = 409
+    retryable = True
+
+
 class EventsGone(RingbackError):
     """The events after this id are no longer kept; read the job by GET."""
 

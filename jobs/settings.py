@@ -138,12 +138,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`strict`: a 202 waits until the job is on the store's disk (`WAITAOF`), and on `durability_replicas` replicas."""
     durability_replicas: int = 0
     max_body_bytes: int = 4 * 1024 * 1024
+    max_audio_bytes: int = 10 * 1024 * 1024
+    """Of a recording that is sent, or fetched by URL."""
     job_retention_s: float = 7 * 86_400.0
     event_retention_s: float = 3_600.0
     """After the job's end."""
     delivery_retention_s: float = 30 * 86_400.0
     usage_retention_s: float = 400 * 86_400.0
     """For how long `GET /v1/usage` knows a day."""
+    session_ttl_s: float = 3_600.0
+    """How long a session lasts after its last turn."""
+    history: Literal["redis", "dynamodb"] = "redis"
+    """Where what was said is kept when its session is over."""
+    history_retention_s: float = 30 * 86_400.0
+    """And for how long; DynamoDB deletes it if its table has a time to live on `expires_at`."""
+    history_table: str = "ringback-history"
+    """In DynamoDB."""
     store_timeout_s: float = 1.5
     """How long the gateway waits for the store before it answers 503."""
     drain_s: float = 20.0
@@ -182,9 +192,10 @@ def _is_network(entry: str) -> bool:
 _IN_FILE_ONLY = frozenset({"routes", "aliases", "targets", "destinations", "timeouts"})
 _LISTS = frozenset({"allowed_hosts", "callback_allow", "providers"})
 _POSITIVE = (
-    *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "store_timeout_s", "drain_s"),
+    *("worker_slots", "max_attempts", "lease_s", "max_body_bytes", "max_audio_bytes", "store_timeout_s", "drain_s"),
     *("queue_limit", "queue_limit_per_key", "queue_age_s"),
     *("job_retention_s", "event_retention_s", "delivery_retention_s", "usage_retention_s"),
+    *("session_ttl_s", "history_retention_s"),
 )
 _TABLE = re.compile(r"[A-Za-z_]\w{0,62}(\.[A-Za-z_]\w{0,62})?", re.ASCII)
 _STREAMING_URL = re.compile(r"wss?://[^/\s?#@]+/?")

@@ -113,8 +113,14 @@ class JobStore:
 
     # Gateway
 
-    def new_id(self, idempotency_scope: str | None) -> str:
-        """An id for a new job; requests under one idempotency key get ids of one shard."""
+    def new_id(self, idempotency_scope: str | None, *, session_id: str | None = None) -> str:
+        """An id for a new job; requests under one idempotency key get ids of one shard.
+
+        So do the jobs of one session, whatever their idempotency keys: give those the session's id in their scope.
+        Raises `errors.NotFound` if `session_id` is no session's id.
+        """
+        if session_id is not None:
+            return ids.new(keys.JOB_PREFIX, ids.shard_of(session_id, keys.SESSION_PREFIX))
         shards = self._settings.shards
         shard = time.monotonic_ns() % shards if idempotency_scope is None else ids.shard_for(idempotency_scope, shards)
         return ids.new(keys.JOB_PREFIX, shard)
@@ -126,13 +132,16 @@ class JobStore:
         idempotency: tuple[str, bytes] | None = None,
         watcher: str = "",
         hint: tuple[str, str] = ("", ""),
+        busy: Literal["wait", "refuse"] | None = None,
     ) -> Accepted:
         """Stores a new job, ready to be claimed.
 
         `idempotency` is the key with its scope (the one given to `new_id`) and the request's body; `watcher` is the
         gateway process that wants the job's events pushed from the start; `hint` is a list of the broker's and what to
-        push onto it, if the store is the broker too.
-        Raises `errors.IdempotencyKeyReused`, `errors.QueueFull`, `errors.TooManyQueued`, `errors.StoreUnavailable`.
+        push onto it, if the store is the broker too. `busy`: the job takes a turn in its session, of whose shard its id
+        must be, and waits there for those before it, or is refused if there are any.
+        Raises `errors.IdempotencyKeyReused`, `errors.SessionNotFound`, `errors.SessionBusy`, `errors.QueueFull`,
+        `errors.TooManyQueued`, `errors.StoreUnavailable`.
         """
         scope, body = idempotency or ("", b"")
         start_s = spec.deadline.start_s or self._settings.timeouts.start_s
@@ -155,6 +164,8 @@ class JobStore:
             hashlib.sha256(body).hexdigest(),
             _ms(IDEMPOTENCY_S),
             *self._kept_in_indexes(spec.created_ms),
+            (spec.session_id or "") if busy else "",
+            int(busy == "refuse"),
             *_indexes(spec),
         )
         match reply[0]:
@@ -164,6 +175,10 @@ class JobStore:
                 raise errors.QueueFull(retry_after=FULL_RETRY_S)
             case b"line_full":
                 raise errors.TooManyQueued(retry_after=FULL_RETRY_S)
+            case b"gone":
+                raise errors.SessionNotFound
+            case b"busy":
+                raise errors.SessionBusy
         return Accepted(job_id=reply[1].decode(), created=reply[0] != b"same", hint=reply[0] == b"hinted")
 
     def _kept_in_indexes(self, now_ms: int) -> tuple[str, int]:

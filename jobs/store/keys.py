@@ -5,6 +5,7 @@ from jobs import ids
 JOB_PREFIX = "job"
 DELIVERY_PREFIX = "dlv"
 MESSAGE_PREFIX = "msg"
+SESSION_PREFIX = "ses"
 
 
 def tag(shard: int) -> str:
@@ -60,3 +61,28 @@ def index(shard: int, name: str) -> str:
 def usage(shard: int, day: str) -> str:
     """Hash: what each API key used of each model on that UTC day (`YYYY-MM-DD`)."""
     return f"{tag(shard)}:usage:{day}"
+
+
+def session(session_id: str) -> str:
+    """Hash: a session. Raises `errors.NotFound` if `session_id` is no session's id."""
+    return f"{tag(ids.shard_of(session_id, SESSION_PREFIX))}:session:{session_id}"
+
+
+def line(session_id: str) -> str:
+    """Sorted set: the jobs that take turns in a session, in order of arrival."""
+    return f"{tag(ids.shard_of(session_id, SESSION_PREFIX))}:line:{session_id}"
+
+
+def history(session_id: str) -> str:
+    """Sorted set without scores: ids of the messages of a session. Raises `errors.NotFound` as `session` does."""
+    return f"{tag(ids.shard_of(session_id, SESSION_PREFIX))}:history:{session_id}"
+
+
+def message(message_id: str) -> str:
+    """String: one message, as JSON. Raises `errors.NotFound` if `message_id` is no message's id."""
+    return f"{tag(ids.shard_of(message_id, MESSAGE_PREFIX))}:message:{message_id}"
+
+
+def unarchived(shard: int) -> str:
+    """Sorted set: ids of messages that are not in the archive yet, scored by when to put them there (Unix ms)."""
+    return f"{tag(shard)}:unarchived"

@@ -2,11 +2,13 @@
 -- ARGV: id, spec, priority, target, owner or '', start_by ms or 0, ms until the hint is sent again,
 --       ms until a job in the backlog is looked at, most unfinished jobs of the shard, most queued ones of the line,
 --       watching gateway or '', queue of the broker or '', hint to push onto it,
---       idempotency key or '', fingerprint, idempotency ms, oldest id kept in indexes, index ms, index name…
+--       idempotency key or '', fingerprint, idempotency ms, oldest id kept in indexes, index ms,
+--       session in which it takes its turn or '', '1' if it must not wait for others there, index name…
 -- Returns {'hinted', id} (or, without a queue: to be hinted), {'waiting', id} (its turn will come),
--- {'same', id of the earlier job}, {'reused'} (the key was used with another body), {'full'} or {'line_full'}.
+-- {'same', id of the earlier job}, {'reused'} (the key was used with another body), {'full'}, {'line_full'},
+-- {'gone'} (there is no such session) or {'busy'} (others take their turns there).
 local id, spec, priority, target, owner, start_by, again, look, most, most_of_line = unpack(ARGV, 1, 10)
-local watcher, queue, hint, key, fingerprint, key_ms, oldest, index_ms = unpack(ARGV, 11, 18)
+local watcher, queue, hint, key, fingerprint, key_ms, oldest, index_ms, session, refuse = unpack(ARGV, 11, 20)
 local job = tag .. ':job:' .. id
 
 -- The same call again after its answer was lost on the way.
@@ -22,6 +24,10 @@ if key ~= '' then
   end
 end
 
+if session ~= '' then
+  if redis.call('EXISTS', tag .. ':session:' .. session) == 0 then return {'gone'} end
+  if refuse == '1' and first_in_line(session) ~= '' then return {'busy'} end
+end
 local line = priority .. ':' .. owner
 if redis.call('ZCARD', tag .. ':pending') >= tonumber(most) then return {'full'} end
 if redis.call('LLEN', tag .. ':backlog:' .. line) >= tonumber(most_of_line) then return {'line_full'} end
@@ -35,10 +41,14 @@ redis.call('HSET', job, 'spec', spec, 'status', 'queued', 'priority', priority, 
   'owner', owner, 'start_by', start_by, 'attempt', 0, 'fence', 0, 'lease', 0, 'turn', hinted and 1 or 0)
 redis.call('ZADD', tag .. ':pending', now_ms() + (hinted and again or look), id)
 if watcher ~= '' then redis.call('HSET', job, 'watch', watcher) end
-for i = 19, #ARGV do
+for i = 21, #ARGV do
   local index = tag .. ':index:' .. ARGV[i]
   redis.call('ZADD', index, 0, id)
   trim(index, oldest, index_ms)
+end
+if session ~= '' then
+  join_line(session, id)
+  touch_session(session)
 end
 if hinted and queue ~= '' then redis.call('LPUSH', queue, hint) end
 return {hinted and 'hinted' or 'waiting', id}

@@ -159,3 +159,29 @@ local function pass_turn(line, pending_until)
   if redis.call('DECR', tag .. ':turns:' .. line) <= 0 then redis.call('DEL', tag .. ':turns:' .. line) end
   return ''
 end
+
+-- Lets a session, and the line of jobs that wait for it, last for its time to live from now on.
+local function touch_session(id)
+  local session = tag .. ':session:' .. id
+  local ttl = redis.call('HGET', session, 'ttl')
+  redis.call('PEXPIRE', session, ttl)
+  redis.call('PEXPIRE', tag .. ':line:' .. id, ttl)
+end
+
+-- The job whose turn it is in a session: the first in its line that has not ended; '' if there is none. Whoever has
+-- ended or vanished is dropped from the line, so that it moves on with the jobs and nobody has to release anything.
+local function first_in_line(id)
+  local line = tag .. ':line:' .. id
+  while true do
+    local first = redis.call('ZRANGE', line, 0, 0)[1]
+    if not first then return '' end
+    local status = redis.call('HGET', tag .. ':job:' .. first, 'status')
+    if status and not is_terminal(status) then return first end
+    redis.call('ZREM', line, first)
+  end
+end
+
+-- Puts a job at the end of a session's line.
+local function join_line(id, job_id)
+  redis.call('ZADD', tag .. ':line:' .. id, redis.call('HINCRBY', tag .. ':session:' .. id, 'arrivals', 1), job_id)
+end

@@ -126,6 +126,11 @@ SCOPE_OF: dict[str, Scope] = {
     "metrics": "jobs:read",
     "list_models": "jobs:read",
     "get_model": "jobs:read",
+    "create_session": "jobs:write",
+    "get_session": "jobs:read",
+    "delete_session": "jobs:write",
+    "get_session_history": "jobs:read",
+    "get_user_history": "jobs:read",
     "list_dead_letters": "jobs:read",
     "replay_delivery": "deliveries:write",
     "replay_deliveries": "deliveries:write",
@@ -138,6 +143,8 @@ def operations(url: str) -> dict[str, tuple[str, str]]:
     ids = {
         "{job_id}": "job_01M803BGRZDM8GVW9FKT2J040B",
         "{delivery_id}": "dlv_01M803BGRZDM8GVW9FKT2J040B",
+        "{session_id}": "ses_01M803BGRZDM8GVW9FKT2J040B",
+        "{user_id}": "u",
         "{model_id}": "fake/echo",
     }
     found = {}

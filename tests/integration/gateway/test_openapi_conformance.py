@@ -21,6 +21,7 @@ from gateway import openapi
 from prompts import registry
 from tests.conftest import Ringback
 from tests.integration.gateway.conftest import submit
+from tests.stack import request
 
 DOCUMENT = openapi.document(registry.load(None))
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
@@ -56,31 +57,47 @@ def job_id(ringback: Ringback) -> str:
     return str(reply.json["id"])
 
 
-def check(url: str, job_id: str, path: str, method: str, mode: GenerationMode, checks: list[Check]) -> None:
-    """Sends requests of that kind, every other one about a job that there is, and checks the answers."""
+@pytest.fixture(scope="module")
+def session_id(ringback: Ringback) -> str:
+    """A session."""
+    return str(request(f"{ringback.url}/v1/sessions", method="POST", body={}).json["id"])
+
+
+@pytest.fixture
+def known_ids(job_id: str, session_id: str) -> dict[str, str]:
+    """By the names of the parameters that take them."""
+    return {"job_id": job_id, "session_id": session_id}
+
+
+def check(
+    url: str, known_ids: dict[str, str], path: str, method: str, mode: GenerationMode, checks: list[Check]
+) -> None:
+    """Sends requests of that kind, every other one about something that there is, and checks the answers."""
     strategy: Any = SCHEMA[path][method].as_strategy(generation_mode=mode)
 
     @seed(4711)
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=strategy, known=st.booleans())
     def conforms(case: Case[Any], known: bool) -> None:
-        if known and "job_id" in (case.path_parameters or {}):
-            case.path_parameters["job_id"] = job_id
+        if known and method != "delete":
+            case.path_parameters |= {name: id_ for name, id_ in known_ids.items() if name in case.path_parameters}
         case.call_and_validate(base_url=url, timeout=LIMIT_S, checks=checks)
 
     conforms()
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
-def test_requests_as_documented(ringback: Ringback, job_id: str, path: str, method: str) -> None:
+def test_requests_as_documented(ringback: Ringback, known_ids: dict[str, str], path: str, method: str) -> None:
     # Schemathesis holds a stream's schema against each of its events, which are no strings.
     checks = [one for one in CHECKS if one is not response_schema_conformance or not path.endswith("/events")]
-    check(ringback.url, job_id, path, method, GenerationMode.POSITIVE, checks)
+    check(ringback.url, known_ids, path, method, GenerationMode.POSITIVE, checks)
 
 
 @pytest.mark.parametrize(("path", "method"), FALLIBLE)
-def test_requests_that_are_not_as_documented(ringback: Ringback, job_id: str, path: str, method: str) -> None:
+def test_requests_that_are_not_as_documented(
+    ringback: Ringback, known_ids: dict[str, str], path: str, method: str
+) -> None:
     # Bodies are read strictly; in a query, `limit=` is as good as none.
     strictly = [negative_data_rejection] if "requestBody" in DOCUMENT["paths"][path][method] else []
     checks = [one for one in CHECKS if one is not response_schema_conformance or not path.endswith("/events")]
-    check(ringback.url, job_id, path, method, GenerationMode.NEGATIVE, checks + strictly)
+    check(ringback.url, known_ids, path, method, GenerationMode.NEGATIVE, checks + strictly)
