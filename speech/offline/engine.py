@@ -22,6 +22,7 @@ class Engine:
         self._idle: list[Process] = []
         self._turns = asyncio.Semaphore(processes)
         self._running: set[Process] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def answer(self, request: AsyncIterable[Frame]) -> AsyncGenerator[Frame, None]:
@@ -30,7 +31,7 @@ class Engine:
         Raises what `request` raises, `errors.EngineMissing`, and `errors.Unavailable` if the process dies.
         """
         async with self._turns:
-            process = self._idle.pop() if self._idle else await self._started()
+            process = self._resting() or await self._started()
             sending = asyncio.create_task(_send(process, request))
             try:
                 while (frame := await self._received(process, sending)) is not None:
@@ -39,7 +40,8 @@ class Engine:
                 if not self._closed:
                     self._idle.append(process)
             finally:
-                sending.cancel()
+                if not sending.cancel() and not sending.cancelled():
+                    sending.exception()  # is known, or what broke off first matters more
                 if process not in self._idle:
                     self._kill(process)
 
@@ -47,10 +49,19 @@ class Engine:
         """Ends all processes."""
         self._closed = True
         self._idle.clear()
-        running = tuple(self._running)
-        for process in running:
+        for process in tuple(self._running):
             self._kill(process)
-        await asyncio.gather(*(process.wait() for process in running))
+        if self._ending:
+            await asyncio.wait(tuple(self._ending))
+
+    def _resting(self) -> Process | None:
+        """One that waits for work and has not died meanwhile."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+            self._kill(process)
+        return None
 
     async def _started(self) -> Process:
         if self._closed:
@@ -62,6 +73,11 @@ class Engine:
         try:
             async with asyncio.timeout(START_S):
                 first = await _read(process)
+        except TimeoutError:
+            self._kill(process)
+            raise errors.Unavailable(
+                "the offline speech engine did not start in time", provider=self._provider
+            ) from None
         except BaseException:
             self._kill(process)
             raise
@@ -90,6 +106,17 @@ class Engine:
         self._running.discard(process)
         if process.returncode is None:
             process.kill()
+        ending = asyncio.create_task(_ended(process))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+
+async def _ended(process: Process) -> None:
+    """Returns when the process is gone and its pipes are closed."""
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    while await process.stdout.read(65_536):
+        pass
+    await process.wait()
 
 
 async def _send(process: Process, request: AsyncIterable[Frame]) -> None:
