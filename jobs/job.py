@@ -121,11 +121,19 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     provider: str | None = None
     retryable: bool = False
+    retry_after_s: float | msgspec.UnsetType = msgspec.UNSET
+    """Seconds until trying again makes sense; missing if nobody knows."""
 
     @classmethod
     def of(cls, error: errors.RingbackError, provider: str | None = None) -> "JobError":
         """The record of `error`, made while `provider` (`None`: no provider) was asked."""
-        return cls(code=error.code, message=error.detail, provider=provider, retryable=error.retryable)
+        return cls(
+            code=error.code,
+            message=error.detail,
+            provider=provider,
+            retryable=error.retryable,
+            retry_after_s=msgspec.UNSET if error.retry_after is None else error.retry_after,
+        )
 
 
 class Links(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +200,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a second target is asked when the first one is silent for unusually long."""
     owner: str = ""
     """Id of the API key that submitted it; empty where keys are off."""
+    recording: bool = False
+    """The audio of its input is kept beside it."""
 
 
 def moment(ms: int | None) -> datetime | None:

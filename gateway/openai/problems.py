@@ -108,10 +108,14 @@ def _kind(status: int) -> str:
 
 def of_error(error: errors.RingbackError) -> Fault:
     """An error of our own tree."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(math.ceil(error.retry_after))}
+    headers = _retry_after(error.retry_after)
     return fault(
         error.status, error.code, error.detail, fields=error.errors, headers=headers, retryable=error.retryable
     )
+
+
+def _retry_after(seconds: float | None) -> dict[str, str]:
+    return {} if seconds is None else {"Retry-After": str(math.ceil(seconds))}
 
 
 def of_job(status: str, error: JobError | None) -> Fault:
@@ -121,7 +125,8 @@ def of_job(status: str, error: JobError | None) -> Fault:
     failed = _JOB_FAILED
     if error.code == "all_targets_failed" and error.retryable:
         failed = HTTPStatus.SERVICE_UNAVAILABLE
-    return fault(failed, error.code, error.message, retryable=error.retryable)
+    headers = _retry_after(None if error.retry_after_s is msgspec.UNSET else error.retry_after_s)
+    return fault(failed, error.code, error.message, headers=headers, retryable=error.retryable)
 
 
 def _param(pointer: str) -> str | None:

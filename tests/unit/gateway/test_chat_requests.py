@@ -332,6 +332,13 @@ def test_every_error_of_a_job_has_the_status_that_is_documented() -> None:
     assert again.status == 503
 
 
+def test_a_providers_pause_is_passed_on() -> None:
+    error = JobError(code="provider_rate_limited", message="x", retryable=True, retry_after_s=7.2)
+    assert problems.of_job("failed", error).headers["Retry-After"] == "8"
+    assert "Retry-After" not in problems.of_job("failed", JobError(code="provider_rate_limited", message="x")).headers
+
+
+
 def test_every_error_of_a_request_has_the_status_that_is_documented() -> None:
     known = documented()
     for kind in (
