@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 LITELLM := .venv-litellm
 BIN := $(VENV)/bin
-PACKAGES := jobs prompts providers speech workers gateway ringback
+PACKAGES := jobs prompts providers speech conversations workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .PHONY: up test chaos lint bench bench-litellm lock clean

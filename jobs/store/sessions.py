@@ -283,10 +283,12 @@ class Sessions:
                 found.append(Kept(owner=stored.owner, message=stored.message(id_.decode())))
         return found
 
-    async def archived(self, message_id: str) -> None:
-        """That message is in the archive. Raises `errors.StoreUnavailable`."""
+    async def archived(self, kept: Kept) -> None:
+        """That message is in the archive as it is there. Raises `errors.StoreUnavailable`."""
+        message_id = kept.message.id
         shard = ids.shard_of(message_id, keys.MESSAGE_PREFIX)
-        await self._connection.call("ZREM", keys.unarchived(shard), message_id)
+        stored = _json.encode(history.Said.of(kept.message, kept.owner))
+        await self._connection.run("session_archived", keys.unarchived(shard), message_id, stored)
 
 
 def _session(spec: SessionSpec, left_ms: int) -> Session:
