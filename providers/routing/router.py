@@ -124,7 +124,8 @@ class Router:
                 course.fail(turn.name, error)
                 continue
             turn.probe = False
-            await asyncio.sleep(max(0.0, turn.not_before - asyncio.get_running_loop().time()))
+            if turn.not_before:
+                await asyncio.sleep(max(0.0, turn.not_before - asyncio.get_running_loop().time()))
             if last:
                 turn.probe = await self._recovery(turn, question.deadline)
             elif not breaker.closed:
