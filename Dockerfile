@@ -10,6 +10,7 @@ COPY jobs jobs
 COPY prompts prompts
 COPY providers providers
 COPY speech speech
+COPY conversations conversations
 COPY workers workers
 COPY gateway gateway
 COPY ringback ringback
