@@ -110,8 +110,9 @@ class Call:
                 error=failure.code if failure else None,
                 usage=usage,
                 estimated=estimated,
-                first_token_s=self._first_token,
-                duration_s=self._loop.time() - self._started,
+                # The loop's clock counts milliseconds.
+                first_token_s=None if self._first_token is None else round(self._first_token, 3),
+                duration_s=round(self._loop.time() - self._started, 3),
             )
         )
 
