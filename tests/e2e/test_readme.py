@@ -91,4 +91,4 @@ def test_the_tour_prints_what_it_shows(tour: tuple[Up, Callable[[str], str], Pat
             while log.read_text().count("\n") < 3 and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert matches(log.read_text().replace(re.findall(r"127.0.0.1:(\d+)", log.read_text())[0], "9000"), shown)
-    assert ran == 4
+    assert ran == 5
