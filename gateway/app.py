@@ -10,7 +10,7 @@ import structlog
 from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
-from gateway import deliveries, health, jobs, metrics, openapi, problems, sessions, usage
+from gateway import audio, deliveries, health, jobs, metrics, openapi, problems, sessions, usage
 from gateway.access import key_guard, needs
 from gateway.desk import Desk
 from gateway.hub import Hub
@@ -36,6 +36,7 @@ from jobs.store.history import RedisArchive
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
 from jobs.store.presence import Presence
+from jobs.store.recordings import Recordings
 from jobs.store.sessions import Sessions
 from jobs.store.usage import UsageTotals
 from prompts import registry
@@ -75,6 +76,8 @@ class Gateway:
             dispatch=self._dispatch,
             enclosures=Enclosures(app) if settings.one_redis else None,
             max_body_bytes=settings.max_body_bytes,
+            recordings=Recordings(self._connection),
+            max_audio_bytes=settings.max_audio_bytes,
         )
         self._archive: Archive = RedisArchive(self._connection, settings)
         job_types = openapi.job_types(prompts)
@@ -90,6 +93,7 @@ class Gateway:
         self.app = Litestar(
             route_handlers=[
                 jobs.router(desk, guards),
+                audio.router(store, settings.data_dir / "audio", guards),
                 list_job_types,
                 sessions.router(desk, Sessions(self._connection, settings), self._archive, guards),
                 chat.router(desk, guards),

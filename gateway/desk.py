@@ -1,5 +1,6 @@
 """Where jobs are accepted, followed and cancelled, whichever surface they come over."""
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from jobs.model import Cost, usage_of
 from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
+from jobs.store.recordings import Recordings
 
 Idempotency = tuple[str, bytes]
 """The caller's idempotency key with its scope, and the body of the request."""
@@ -46,18 +48,25 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
     enclosures: Enclosures | None
     """How hints travel if the store is the broker too; `dispatch` has nothing to send then."""
     max_body_bytes: int
+    recordings: Recordings
+    """Where the audio that callers send waits for the workers."""
+    max_audio_bytes: int
 
     def check_open(self) -> None:
         """Raises `errors.ShuttingDown` while the process drains."""
         if self.hub.draining:
             raise errors.ShuttingDown(retry_after=1)
 
-    async def accept(self, spec: JobSpec, idempotency: Idempotency | None, *, watcher: str = "") -> tuple[str, bytes]:
+    async def accept(
+        self, spec: JobSpec, idempotency: Idempotency | None, *, watcher: str = "", recording: bytes | None = None
+    ) -> tuple[str, bytes]:
         """The id and the JSON of the job that the request makes, or made when it came the first time.
 
-        Raises as `JobStore.accept` and `Pressure.check` do.
+        `recording`: the audio of its input, if that came along. Raises as `JobStore.accept` and `Pressure.check` do.
         """
         await self.pressure.check()
+        if recording is not None:
+            await self.recordings.put(spec.id, recording)
         hint = self.enclosures.of(spec.id, spec.priority) if self.enclosures else ("", "")
         accepted = await self.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint)
         if not accepted.created:
@@ -68,15 +77,21 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     @asynccontextmanager
     async def follow(
-        self, spec: JobSpec, idempotency: Idempotency | None, *, replay: bool, patient: bool = False
+        self,
+        spec: JobSpec,
+        idempotency: Idempotency | None,
+        *,
+        replay: bool,
+        patient: bool = False,
+        recording: bytes | None = None,
     ) -> AsyncIterator[Followed]:
         """Accepts the job and follows its events from the first one on.
 
         `replay`: so too if the job was accepted before; otherwise only what is new is followed then. `patient` as in
-        `Hub.subscribe`. Raises as `accept` does, and `errors.EventsGone`.
+        `Hub.subscribe`, `recording` as in `accept`. Raises as `accept` does, and `errors.EventsGone`.
         """
         with self.hub.subscribe(spec.id, 0, live=True, patient=patient) as subscription:
-            job_id, job = await self.accept(spec, idempotency, watcher=self.hub.gateway_id)
+            job_id, job = await self.accept(spec, idempotency, watcher=self.hub.gateway_id, recording=recording)
             if job_id == spec.id:
                 yield Followed(job=job, created=True, ended=False, subscription=subscription)
                 return
@@ -119,4 +134,6 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
             await self.store.end(state.fence, job, delivery=delivery, required="queued")
         except errors.StaleFence:
             return False
+        with contextlib.suppress(errors.StoreUnavailable):  # it expires
+            await self.recordings.drop(spec)
         return True

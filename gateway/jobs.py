@@ -35,16 +35,16 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
         """Submit a job."""
         desk.check_open()
         body = await requests.body(request, desk.max_body_bytes)
-        asked = desk.submission.read(body)
+        asked, recording = desk.submission.detach(desk.submission.read(body))
         scope = idempotency_scope(request)
         wait_s = requests.wait_seconds(request.headers)
         job_id = desk.store.new_id(scope)
-        spec = desk.submission.specify(asked, job_id, owner=owner(request))
+        spec = desk.submission.specify(asked, job_id, owner=owner(request), recording=recording is not None)
         check_job(request, spec)
         idempotency = (scope, body) if scope else None
         if wait_s is None:
-            return _accepted(*await desk.accept(spec, idempotency))
-        async with desk.follow(spec, idempotency, replay=False) as followed:
+            return _accepted(*await desk.accept(spec, idempotency, recording=recording))
+        async with desk.follow(spec, idempotency, replay=False, recording=recording) as followed:
             with cut_when_gone(followed.subscription, request.receive):
                 return await _waited(desk, followed, wait_s)
 

@@ -221,6 +221,7 @@ def _paths() -> Schema:
             "post": _operation("cancel_job", "Cancel a job", {"202": _json(job, "Being cancelled")}, **by_id)
         },
         "/v1/jobs/{job_id}/events": {"get": events},
+        "/v1/jobs/{job_id}/audio/{name}": {"get": _audio()},
         "/v1/jobs/{job_id}/deliveries": {
             "get": _operation("list_deliveries", "List a job's callbacks", {"200": _json(deliveries, "All")}, **by_id)
         },
@@ -235,6 +236,25 @@ def _paths() -> Schema:
         },
         "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
     }
+
+
+def _audio() -> Schema:
+    sound = {"schema": {"type": "string", "format": "binary"}}
+    content = dict.fromkeys(("audio/mpeg", "audio/ogg", "audio/wav", "audio/pcm"), sound)
+    return _operation(
+        "get_audio",
+        "Read a job's audio",
+        {
+            "200": {"description": "All of it", "content": content},
+            "206": {"description": "The range asked for", "content": content},
+            "416": {"description": "There is no such range"},
+        },
+        parameters=[
+            _JOB_ID,
+            _parameter("path", "name", "As in the link of the job's output"),
+            _parameter("header", "Range", "One range of bytes"),
+        ],
+    )
 
 
 _PROMETHEUS: Schema = {"description": "Gauges", "content": {"text/plain": {"schema": {"type": "string"}}}}

@@ -13,6 +13,7 @@ from jobs.job import METADATA_LIMIT, JobEvent, JobRequest, JobSpec, Priority, Sl
 from jobs.model import KNOWN_MODELS, PROVIDERS, split_model
 from jobs.routes import Route
 from jobs.settings import SWITCHED_ON_BY, Settings
+from prompts import audio
 from prompts.registry import JobType, Registry
 
 T = TypeVar("T")
@@ -40,8 +41,46 @@ class Submission:
         """The request in `body`. Raises `errors.InvalidJson` and `errors.InvalidRequest`."""
         return decoded(body, _request)
 
-    def specify(self, request: JobRequest, job_id: str, *, owner: str) -> JobSpec:
-        """The job that `request` asks for. Raises `errors.InvalidRequest`."""
+    def detach(self, request: JobRequest) -> tuple[JobRequest, bytes | None]:
+        """The request without the audio in its input, and that audio, if any: the job's record will not hold it.
+
+        Raises `errors.InvalidRequest`, `errors.BodyTooLarge`.
+        """
+        job_type = self._prompts.get(request.type)
+        if job_type.runner not in ("transcribe", "turn"):
+            return request, None
+        given = _part(request.input, "#/input")
+        sent = given.get(audio.FIELD) if isinstance(given, dict) else None
+        if not isinstance(sent, dict):
+            return request, None
+        for name in sent.keys() & {audio.STORED, "bytes", "media_type"}:
+            raise errors.InvalidRequest.at(f"#/input/audio/{name}", "is told by Ringback; give base64 or url")
+        if not isinstance(sent.get("base64"), str) or "url" in sent:
+            return request, None
+        if wrong := audio.problem(sent):
+            raise errors.InvalidRequest.at("#/input/audio/base64", wrong[1])
+        try:
+            recording = audio.decoded(sent["base64"])
+        except ValueError:
+            reason = "must be base64 (RFC 4648, with its padding, without line breaks)"
+            raise errors.InvalidRequest.at("#/input/audio/base64", reason) from None
+        given[audio.FIELD] = self.stored(recording, "#/input/audio/base64")
+        return msgspec.structs.replace(request, input=msgspec.Raw(msgspec.json.encode(given))), recording
+
+    def stored(self, recording: bytes, pointer: str) -> dict[str, Any]:
+        """What an input says of a recording that came along with it, at `pointer`.
+
+        Raises `errors.InvalidRequest`, `errors.BodyTooLarge`.
+        """
+        if len(recording) > self._settings.max_audio_bytes:
+            limit = self._settings.max_audio_bytes
+            raise errors.BodyTooLarge.at(pointer, f"must be at most {limit} bytes of audio (is {len(recording)})")
+        if why := audio.objection(recording[:16]):
+            raise errors.InvalidRequest.at(pointer, why)
+        return {audio.STORED: True, "media_type": audio.media_type_of(recording[:16]), "bytes": len(recording)}
+
+    def specify(self, request: JobRequest, job_id: str, *, owner: str, recording: bool = False) -> JobSpec:
+        """The job that `request` asks for; `recording`: its audio is kept beside it. Raises `errors.InvalidRequest`."""
         job_type = self._prompts.get(request.type)
         given = _part(request.input, "#/input")
         job_type.validate(given)
@@ -65,6 +104,7 @@ class Submission:
             deadline=request.deadline,
             priority=request.priority,
             owner=owner,
+            recording=recording,
         )
 
     def _check_callback(self, request: JobRequest) -> None:
@@ -98,7 +138,14 @@ class Submission:
             raise errors.UnknownDestination.at(pointer, f"{name!r} is no destination with {kind}; {choice}")
 
     def _route(self, request: JobRequest, job_type: JobType) -> Route:
-        """The targets to ask, in their order for this job."""
+        """The targets to ask, in their order for this job; of a job that asks no model, the speech service."""
+        if job_type.runner in ("speak", "transcribe"):
+            for name in ("model", "fallbacks"):
+                if getattr(request, name):
+                    reason = f"jobs of type {job_type.name} ask no model; leave it out"
+                    raise errors.InvalidRequest.at(f"#/{name}", reason)
+            settings = self._settings
+            return Route(targets=((settings.tts if job_type.runner == "speak" else settings.stt) or "offline",))
         first = request.model or job_type.model or self._settings.default_model
         route = self.resolve(first, "#/model")
         targets = _drawn(route)

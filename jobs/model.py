@@ -1,4 +1,4 @@
-"""What is asked of a model and what that consumed: target names, settings, usage, cost."""
+"""What is asked of a model, or of a speech service, and what that consumed: target names, settings, usage, cost."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -26,6 +26,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Of the input tokens: read from the vendor's prompt cache."""
     reasoning_tokens: int = 0
     """Of the output tokens: not part of the visible answer."""
+    characters: int | msgspec.UnsetType = msgspec.UNSET
+    """Spoken, as the speech service bills them; unset where nothing was."""
+    audio_s: float | msgspec.UnsetType = msgspec.UNSET
+    """Seconds of audio, understood or spoken; unset where there was none."""
+    timings: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
+    """Of a whole job: when it came to its stages, in seconds from its start; unset where it has none."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -33,6 +39,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
             output_tokens=self.output_tokens + other.output_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            characters=(self.characters or 0) + (other.characters or 0) or msgspec.UNSET,
+            audio_s=round((self.audio_s or 0.0) + (other.audio_s or 0.0), 3) or msgspec.UNSET,
         )
 
 
@@ -41,10 +49,10 @@ Outcome = Literal["answered", "failed", "cancelled", "superseded"]
 
 
 class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call to a model, whatever became of it."""
+    """One call to a model or a speech service, whatever became of it."""
 
     model: str
-    """`provider/model` that was asked."""
+    """`provider/model` that was asked; of a speech service `service/voice` or `service/mode`."""
     outcome: Outcome
     error: str | None = None
     """The error's code, if it failed."""

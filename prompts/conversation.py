@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 
 from jobs.model import ModelSettings
-from prompts import messages
+from prompts import audio, messages
 from prompts.problem import Path, Problem
 from prompts.template import FenceBroken, RenderFailed, Template
 from prompts.tools import Offered
@@ -19,7 +19,8 @@ class Rendered(msgspec.Struct, frozen=True, kw_only=True):
 
     system: str | None
     messages: tuple[Turn, ...]
-    """At least one; the last is the user's, or the assistant's: then the model goes on with it."""
+    """The last is the user's, or the assistant's: then the model goes on with it. None where there is nothing to ask a
+    model, or where a session has the messages."""
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = "auto"
     settings: ModelSettings
@@ -93,6 +94,46 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
             if not user:
                 raise RenderFailed("the user part of the prompt came out empty")
             return Said(system=system or None, messages=(Turn.of("user", user),))
+
+
+class Instructed(msgspec.Struct, frozen=True, kw_only=True):
+    """The input of a type that speaks, listens or takes turns; of a prompt there is at most the system part.
+
+    What the model of a turn is told besides is not in the input: the conversation is its session's.
+    """
+
+    system: Template | None
+    defaults: Mapping[str, Any]
+    """As of `Written`, and of what the session gives (`SESSION_FIELDS`)."""
+    audio: bool
+    """Whether the input has a field with audio."""
+
+    def problems(self, value: Mapping[str, Any]) -> list[Problem]:
+        """What is wrong with the audio."""
+        wrong = audio.problem(value[audio.FIELD]) if self.audio and audio.FIELD in value else None
+        if wrong is None:
+            return []
+        field, detail = wrong
+        return [Problem((audio.FIELD, field) if field else (audio.FIELD,), detail)]
+
+    def prefill(self, value: Mapping[str, Any]) -> None:
+        """None: the last word is the user's."""
+
+    def urls(self, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+        """That of the audio."""
+        given = value.get(audio.FIELD) if self.audio else None
+        if given and given.get("url"):
+            yield (audio.FIELD, "url"), given["url"]
+
+    def say(self, value: Mapping[str, Any]) -> Said:
+        """The system part alone; `value` may hold the session's fields."""
+        system = self.system.render({**self.defaults, **value}) if self.system else ""
+        return Said(system=system or None, messages=())
+
+
+SESSION_FIELDS = ("instructions", "language", "context", "now")
+"""What the system part of a turn may speak of besides the input: the session's persona; the tag of its language; its
+attributes, one `name: value` to a line; date and time. Each is a text, which may be empty."""
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):

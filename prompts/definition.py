@@ -6,10 +6,10 @@ from typing import Any, get_args
 from jobs import errors
 from jobs.job import PromptRef
 from jobs.model import ModelSettings
-from prompts import conversation, document, messages, template
-from prompts.conversation import Brought, Source, Written
+from prompts import audio, conversation, document, messages, template
+from prompts.conversation import SESSION_FIELDS, Brought, Instructed, Source, Written
 from prompts.document import Document
-from prompts.jobtype import JobType, overridden
+from prompts.jobtype import JobType, Runner, overridden
 from prompts.output import AsAsked, OrToolCalls, Output, PlainText, Structured
 from prompts.problem import Path
 from prompts.schema import Schema, SchemaInvalid, check_keywords
@@ -20,6 +20,12 @@ from prompts.turn import ToolChoice
 _NAME = r"^[a-z][a-z0-9_]{0,63}$"
 _FROM_INPUT = {"temperature": "number", "max_tokens": "integer", "top_p": "number", "stop": "array"}
 """The settings that an input field may override, and of which type it must be."""
+_TAKES: dict[Runner, tuple[str, ...]] = {
+    "speak": ("text", "ssml"),
+    "transcribe": (audio.FIELD,),
+    "turn": ("text", audio.FIELD),
+}
+"""Of which input fields a runner needs one."""
 
 FRONT_MATTER: dict[str, Any] = {
     "type": "object",
@@ -29,6 +35,7 @@ FRONT_MATTER: dict[str, Any] = {
         "name": {"type": "string", "pattern": _NAME},
         "description": {"type": "string", "pattern": r"\S", "maxLength": 2000},
         "version": {"type": "string", "pattern": r"^[0-9A-Za-z][0-9A-Za-z._+-]{0,31}$"},
+        "runner": {"enum": list(get_args(Runner))},
         "input": {
             "type": "object",
             "required": ["properties"],
@@ -93,6 +100,7 @@ class _Definition:
         for problem in _FRONT_MATTER.problems(self._head):
             raise source.error(problem.path, problem.detail)
         self._properties: dict[str, Any] = self._head["input"]["properties"]
+        self._runner: Runner = self._head.get("runner", "answer")
 
     def job_type(self) -> JobType:
         head = self._head
@@ -110,6 +118,12 @@ class _Definition:
             source=self._source(),
             output=output,
             settings_from=self._settings_from(),
+            runner=self._runner,
+            defaults={
+                name: part["default"]
+                for name, part in self._properties.items()
+                if isinstance(part, dict) and "default" in part
+            },
         )
         self._try_examples(made)
         return made
@@ -240,6 +254,8 @@ class _Definition:
         defaults = {
             name: part.get("default") if isinstance(part, dict) else None for name, part in self._properties.items()
         }
+        if self._runner != "answer":
+            return self._instructed(fields, defaults)
         brought = self._head.get("conversation")
         if brought is None:
             fields["fence"] = template.FENCE
@@ -264,6 +280,24 @@ class _Definition:
             system=system,
             defaults=defaults,
         )
+
+    def _instructed(self, fields: Mapping[str, Field], defaults: Mapping[str, Any]) -> Instructed:
+        """The source of a type that does more than ask a model."""
+        runner = self._runner
+        if not any(name in self._properties for name in _TAKES[runner]):
+            raise self._file.error(("runner",), f"{runner} needs an input field {' or '.join(_TAKES[runner])}")
+        if "schema" not in self._head["output"]:
+            raise self._file.error(("output",), f"with the runner {runner}, give `schema`")
+        if "conversation" in self._head:
+            raise self._file.error(("conversation",), f"means nothing with the runner {runner}")
+        for name, section in self._file.sections.items():
+            if name == "user" or runner != "turn":
+                reason = f"with the runner {runner}, a section '# {name}' has no place here"
+                raise document.at_line(self._file.path, section.line - 1, reason)
+        if runner == "turn":
+            fields = {**fields, **dict.fromkeys(SESSION_FIELDS, Field(free=False, always=True))}
+            defaults = {**defaults, **dict.fromkeys(SESSION_FIELDS, "")}
+        return Instructed(system=self._part("system", fields), defaults=defaults, audio=audio.FIELD in self._properties)
 
     def _part(self, name: str, fields: Mapping[str, Field]) -> Template | None:
         section = self._file.sections.get(name)

@@ -1,7 +1,7 @@
 """A job type: what it takes, what it asks a model, and what it makes of the reply."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,6 +25,10 @@ _REPAIR = (
 )
 
 
+Runner = Literal["answer", "speak", "transcribe", "turn"]
+"""How a job is run: by asking a model, by speaking, by listening, or as a turn of a session."""
+
+
 class JobType(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt file, ready to use. Immutable; its methods do no I/O."""
 
@@ -45,6 +49,13 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
     output: Output
     settings_from: tuple[str, ...]
     """Input fields that override the settings of the same name."""
+    runner: Runner = "answer"
+    defaults: Mapping[str, Any] = {}
+    """The values of those input fields that the file gives one."""
+
+    def filled(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """A valid input with the file's defaults."""
+        return {**self.defaults, **value}
 
     def validate(self, value: Any) -> None:
         """Raises `errors.InvalidRequest` with one entry for each of up to 20 problems of `value`, the job's input."""

@@ -20,6 +20,8 @@ class Gallery(LoopbackServer):
         self.headers: list[dict[str, str]] = []
         self.open = 0
         """Requests under way."""
+        self.files: dict[str, bytes] = {}
+        """More of what is here, by path."""
         self.most_open = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -33,6 +35,8 @@ class Gallery(LoopbackServer):
             self.open -= 1
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path in self.files:
+            return web.Response(body=self.files[request.path])
         kind, _, rest = request.path.removeprefix("/").partition("/")
         match kind:
             case "png":

@@ -1,7 +1,6 @@
 """Runs a prompt's job: renders it, streams the model's answer into the log, checks the output, repairs it once."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -9,8 +8,8 @@ import msgspec
 import structlog
 
 from jobs import errors
-from jobs.job import Deadline, JobSpec, PromptRef
-from jobs.model import ModelCall, Usage, split_model, usage_of
+from jobs.job import Deadline, JobSpec
+from jobs.model import ModelCall, Usage, split_model
 from jobs.settings import Timeouts
 from prompts.registry import JobType, Registry, ReplyInvalid
 from prompts.turn import ToolCall
@@ -20,6 +19,7 @@ from providers.service import Answer, Ask, Delta
 from workers.asking import ask_of, images_named
 from workers.images import Images
 from workers.narrator import Narrator
+from workers.progress import Progress
 
 _log = structlog.get_logger(__name__)
 
@@ -28,45 +28,6 @@ class OutputTruncated(errors.JobFailure):
     """The model reached its token limit before the answer was complete; `output` holds what there is."""
 
     code = "output_truncated"
-
-
-def _unknown(_target: str, _usage: Usage) -> None:
-    """The price of everything where there is no price list."""
-
-
-class Progress(msgspec.Struct, kw_only=True):
-    """What a run has come to so far; read by whoever ends the job, however it ends."""
-
-    holder: str = ""
-    """Unique to the attempt."""
-    deadline: float = math.inf
-    """When the attempt must be over, on the event loop's clock."""
-    earlier: tuple[ModelCall, ...] = ()
-    """The calls of attempts before this one."""
-    calls: list[ModelCall] = []
-    """Every call to a model so far in this attempt."""
-    price: Callable[[str, Usage], float | None] = _unknown
-    """What a call to that `provider/model` that used so much costs, in US dollars."""
-    output: Any = None
-    prompt: PromptRef | None = None
-    """The prompt that was rendered; `None` before that."""
-
-    def record(self, call: ModelCall) -> ModelCall:
-        """Keeps a call that is over, and returns it with what it cost."""
-        refused = call.outcome == "failed" and call.usage == Usage()
-        priced = msgspec.structs.replace(call, cost_usd=0.0 if refused else self.price(call.model, call.usage))
-        self.calls.append(priced)
-        return priced
-
-    @property
-    def usage(self) -> Usage:
-        """Of all calls of this attempt."""
-        return usage_of(self.calls)
-
-    @property
-    def all_calls(self) -> tuple[ModelCall, ...]:
-        """Every call to a model for this job."""
-        return (*self.earlier, *self.calls)
 
 
 class Answering:

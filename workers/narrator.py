@@ -1,4 +1,7 @@
-"""Tells a running job's events to its log, in order, under its fence: the first text at once, then coalesced."""
+"""Tells a running job's events to its log, in order, under its fence: the first text at once, then coalesced.
+
+What carries sound or ends a sentence is not held back.
+"""
 
 import asyncio
 from collections.abc import Iterable
@@ -32,7 +35,8 @@ class Narrator:
         self._recorded = claim.target
         self._buffer: list[str | Event] = []
         self._wake = asyncio.Event()
-        self._closing = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._closing = False
         self._writer: asyncio.Task[None] | None = None
 
     def text(self, delta: str) -> None:
@@ -52,10 +56,17 @@ class Narrator:
         self.target = target
         self._wake.set()
 
+    def tell(self, told: Event, *, at_once: bool = True) -> None:
+        """Any other event, in order with the text before it; somebody may be waiting for it (`at_once`)."""
+        self._buffer.append(told)
+        if at_once:
+            self._hurry.set()
+        self._wake.set()
+
     def usage(self, stage: str, call: ModelCall) -> None:
         """What one call to a model consumed, whatever became of it."""
         told = {"model": call.model, "outcome": call.outcome, "estimated": call.estimated, "cost_usd": call.cost_usd}
-        self._buffer.append(event.make("usage", stage=stage, **told, **msgspec.structs.asdict(call.usage)))
+        self._buffer.append(event.make("usage", stage=stage, **told, **msgspec.to_builtins(call.usage)))
         self._wake.set()
 
     def rest(self) -> list[Event]:
@@ -75,7 +86,8 @@ class Narrator:
         assert self._writer is not None  # noqa: S101 - set on entry
         if isinstance(error, asyncio.CancelledError):
             self._writer.cancel()
-        self._closing.set()
+        self._closing = True
+        self._hurry.set()
         self._wake.set()
         try:
             await self._writer
@@ -93,17 +105,18 @@ class Narrator:
             if pause > 0:
                 await self._gather(pause)
             self._wake.clear()
-            closing = self._closing.is_set()
+            self._hurry.clear()
+            closing = self._closing
             await self._write()
             written = loop.time()
             if closing:
                 return
 
     async def _gather(self, pause: float) -> None:
-        """Waits so many seconds, or until nothing more will come."""
+        """Waits so many seconds, or until something must not wait, or nothing more will come."""
         try:
             async with asyncio.timeout(pause):
-                await self._closing.wait()
+                await self._hurry.wait()
         except TimeoutError:
             return
 

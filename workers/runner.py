@@ -12,19 +12,21 @@ from structlog.contextvars import bound_contextvars
 from jobs import errors
 from jobs.dispatch import Dispatch
 from jobs.event import Event
-from jobs.job import JobError, JobEvent, TerminalStatus, terminal_event
-from jobs.model import Cost, Usage, usage_of
+from jobs.job import JobError, JobEvent, JobSpec, TerminalStatus, terminal_event
+from jobs.model import Cost, Usage
 from jobs.settings import Settings
 from jobs.store.access_keys import TokenBudgets
 from jobs.store.deliveries import Due, NewDelivery
 from jobs.store.jobs import Claim, JobStore
+from jobs.store.recordings import Recordings
 from providers.errors import ProviderError
 from providers.prices import Prices
-from workers.answering import Answering, Progress
+from speech.errors import SpeechError
 from workers.delivery import ATTEMPT_LEASE_S, Deliverer
 from workers.leases import Held, Leases
 from workers.narrator import Narrator
 from workers.persistence import persist
+from workers.progress import Progress, Run
 
 _log = structlog.get_logger(__name__)
 
@@ -37,19 +39,21 @@ class Runner:
         settings: Settings,
         store: JobStore,
         leases: Leases,
-        answering: Answering,
+        runs: Run,
         deliverer: Deliverer,
         dispatch: Dispatch,
         budgets: TokenBudgets,
+        recordings: Recordings,
     ) -> None:
         """Everything a job needs, shared by all jobs of the process."""
         self._timeouts = settings.timeouts
         self._store = store
         self._leases = leases
-        self._answering = answering
+        self._runs = runs
         self._deliverer = deliverer
         self._dispatch = dispatch
         self._budgets = budgets
+        self._recordings = recordings
         self._prices = Prices(settings.targets)
 
     async def run(self, job_id: str) -> None:
@@ -68,7 +72,11 @@ class Runner:
                     if any(self._prices.looks_up(target) for target in claim.spec.targets):
                         asyncio.get_running_loop().run_in_executor(None, self._prices.load)
                     progress = Progress(
-                        holder=f"{job_id}:{token}", deadline=deadline, earlier=claim.calls, price=self._prices.cost
+                        holder=f"{job_id}:{token}",
+                        fence=claim.fence,
+                        deadline=deadline,
+                        earlier=claim.calls,
+                        price=self._prices.cost,
                     )
                     await self._attempt(claim, progress)
                     await self._spend(claim, progress)
@@ -97,7 +105,7 @@ class Runner:
             try:
                 await self._announce_start(claim)
                 async with asyncio.timeout_at(progress.deadline), narrator:
-                    await self._answering.run(claim.spec, narrator, progress)
+                    await self._runs.run(claim.spec, narrator, progress)
                     rest = narrator.rest()
                 status = "succeeded"
             except errors.StaleFence:
@@ -158,7 +166,7 @@ class Runner:
         rest: Sequence[Event] = (),
     ) -> None:
         ended_ms, calls = _now_ms(), progress.all_calls
-        usage = usage_of(calls)
+        usage = progress.whole_usage
         fields: dict[str, Any] = {
             "ended_ms": ended_ms,
             "target": target,
@@ -168,7 +176,7 @@ class Runner:
             "prompt": progress.prompt,
         }
         if error is not None:
-            provider = error.provider if isinstance(error, ProviderError) else None
+            provider = error.provider if isinstance(error, ProviderError | SpeechError) else None
             fields["error"] = JobError.of(error, provider)
         job = claim.view(status, output=progress.output, **fields)
         delivery = NewDelivery.of(job, terminal_event(status), at_ms=ended_ms)
@@ -183,6 +191,7 @@ class Runner:
             return
         if delivery:
             self._deliverer.start(Due.fresh(delivery, job.id, last))
+        await self._forget_recording(claim.spec)
         _log.info(
             "job_ended",
             status=status,
@@ -191,6 +200,13 @@ class Runner:
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
         )
+
+    async def _forget_recording(self, spec: JobSpec) -> None:
+        """Deletes what only the job itself needed; what cannot be deleted now expires."""
+        try:
+            await self._recordings.drop(spec)
+        except errors.StoreUnavailable:
+            _log.warning("recording_not_deleted")
 
 
 def _usage(narrator: Narrator) -> list[Event]:

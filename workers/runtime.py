@@ -25,18 +25,25 @@ from jobs.store.durability import warn_of_weaknesses
 from jobs.store.jobs import JobStore
 from jobs.store.permits import Permits
 from jobs.store.presence import Presence
+from jobs.store.recordings import Recordings
 from prompts.registry import Registry
 from providers.registry import Services
 from providers.routing.router import Router
 from providers.routing.target import Targets
+from speech.registry import SpeechServices
+from speech.storage import AudioStorage, BucketStorage, LocalStorage
 from workers.answering import Answering
 from workers.delivery import ATTEMPT_S, Deliverer
 from workers.destinations.http import HttpSender
 from workers.destinations.service import Sender
 from workers.images import Images
+from workers.kinds import Kinds
 from workers.leases import Leases
+from workers.listening import Listening
 from workers.probe import Probe
+from workers.recordings import RecordingReader
 from workers.runner import Runner
+from workers.speaking import Speaking
 from workers.sweeper import Sweeper
 
 STORE_TIMEOUT_S = 10.0
@@ -78,6 +85,10 @@ class Runtime:
         self._services = Services(settings)
         self._targets = Targets(self._services, settings.targets, Circuits(self._connection), Permits(self._connection))
         self._images = Images(AddressPolicy.of(settings))
+        self._speech = SpeechServices(settings)
+        self._storage = _storage(settings)
+        kept = Recordings(self._connection)
+        self._recordings = RecordingReader(kept, AddressPolicy.of(settings), max_bytes=settings.max_audio_bytes)
         self._leases = Leases(store, settings.lease_s)
         self._deliverer = Deliverer(
             Outbox(self._connection, settings), _senders(settings, self._destinations), self._destinations
@@ -86,10 +97,18 @@ class Runtime:
             settings,
             store,
             self._leases,
-            Answering(self._prompts, Router(self._targets), settings.timeouts, self._images),
+            Kinds(
+                self._prompts,
+                {
+                    "answer": Answering(self._prompts, Router(self._targets), settings.timeouts, self._images),
+                    "speak": Speaking(self._prompts, self._speech, self._storage),
+                    "transcribe": Listening(self._prompts, self._speech, self._recordings),
+                },
+            ),
             self._deliverer,
             self._dispatch,
             TokenBudgets(self._connection),
+            kept,
         )
         self.probe = Probe(Presence(self._connection), self._worker_id, settings.worker_slots)
         for standing in (
@@ -99,6 +118,7 @@ class Runtime:
             Sweeper(store, self._dispatch).keep_sweeping(),
             self._targets.keep_informed(),
             self._services.warm_up(),
+            self._storage.keep_tidy(),
             self.probe.keep_probing(send_probe, lambda: len(self._leases), _give_up),
         ):
             task = asyncio.create_task(standing)
@@ -167,6 +187,9 @@ class Runtime:
         await self._targets.aclose()
         await self._services.aclose()
         await self._images.aclose()
+        await self._recordings.aclose()
+        await self._speech.aclose()
+        await self._storage.aclose()
         try:
             await self.probe.withdraw()
         except errors.StoreUnavailable:
@@ -189,6 +212,14 @@ def _senders(settings: Settings, destinations: Destinations) -> dict[str, Sender
 
         senders["database"] = DatabaseSender(settings.destinations, ATTEMPT_S)
     return senders
+
+
+def _storage(settings: Settings) -> AudioStorage:
+    """Where audio waits for whoever asked for a link to it: for as long as the events of its job do."""
+    kept_s = settings.event_retention_s
+    if settings.s3_bucket:
+        return BucketStorage(settings.s3_bucket, kept_s=kept_s)
+    return LocalStorage(settings.data_dir / "audio", kept_s=kept_s)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

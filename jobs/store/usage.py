@@ -22,7 +22,7 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 
 METRICS = (
     *("jobs", "calls", "failed_calls", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
-    *("nano_dollars", "unpriced_calls"),
+    *("nano_dollars", "unpriced_calls", "characters", "audio_ms"),
 )
 _NANO = 1_000_000_000
 OTHER = "other"
@@ -43,6 +43,10 @@ class UsageSums(msgspec.Struct, frozen=True, kw_only=True):
     """Of the input tokens."""
     reasoning_tokens: int
     """Of the output tokens."""
+    characters: int
+    """Spoken."""
+    audio_s: float
+    """Seconds of audio, understood or spoken."""
     cost: Cost
 
 
@@ -88,6 +92,8 @@ def _of_calls(calls: Sequence[ModelCall]) -> Iterator[int]:
     yield sum(call.usage.reasoning_tokens for call in calls)
     yield sum(round((call.cost_usd or 0.0) * _NANO) for call in calls)
     yield sum(call.cost_usd is None for call in calls)
+    yield sum(call.usage.characters or 0 for call in calls)
+    yield sum(round((call.usage.audio_s or 0.0) * 1000) for call in calls)
 
 
 _Groups = dict[tuple[str, ...], list[int]]
@@ -145,4 +151,5 @@ def _item(grouped_by: Sequence[Group], names: Sequence[str], numbers: Sequence[i
 def _sums(numbers: Sequence[int]) -> dict[str, Any]:
     named: dict[str, int] = dict(zip(METRICS, numbers, strict=True))
     cost = Cost(usd=named.pop("nano_dollars") / _NANO, complete=not named.pop("unpriced_calls"))
-    return {**named, "cost": cost}
+    audio_s = named.pop("audio_ms") / 1000
+    return {**named, "audio_s": audio_s, "cost": cost}

@@ -68,6 +68,8 @@ async def test_each_key_sees_its_own_usage_and_an_administrator_all(callers: lis
         "output_tokens": 4,
         "cached_tokens": 0,
         "reasoning_tokens": 0,
+        "characters": 0,
+        "audio_s": 0.0,
         "cost": {"usd": 1.0, "complete": False},
     }
     assert mine["total"] == sums

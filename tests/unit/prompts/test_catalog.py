@@ -1,4 +1,4 @@
-"""The four job types that ship with Ringback."""
+"""The job types that ship with Ringback."""
 
 from typing import Any
 
@@ -25,6 +25,9 @@ def test_every_example_is_valid_and_renders(name: str, index: int) -> None:
     example = made.input_schema["examples"][index]
     made.validate(example)
     rendered = made.render(example)
+    if made.runner != "answer":
+        assert rendered.messages == ()
+        return
     assert rendered.messages[-1].role == "user"
     said = "".join(turn.text for turn in rendered.messages)
     assert all(text in said for text in [example.get("text"), example.get("prompt")] if text)

@@ -12,7 +12,7 @@ from jobs import errors
 from prompts import registry
 from tests.unit.prompts.sample import CHAT, TRIAGE
 
-BUILT_IN = ["generate", "inquiry", "soften", "summarize"]
+BUILT_IN = ["generate", "inquiry", "soften", "speak", "summarize", "transcribe"]
 
 
 def test_the_catalog_alone() -> None:

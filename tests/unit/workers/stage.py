@@ -17,9 +17,10 @@ from providers.routing.router import Router
 from providers.routing.target import Targets
 from tests.integration.store.sample import claimed, spec
 from tests.unit.providers.routing.room import Calm
-from workers.answering import Answering, Progress
+from workers.answering import Answering
 from workers.images import Images
 from workers.narrator import Narrator
+from workers.progress import Progress
 
 PROMPTS = registry.load()
 

@@ -20,7 +20,7 @@ from jobs.store.usage import UsageTotals
 from tests.integration.store.sample import accepted, names, now_ms, until
 from tests.stack import KEY_SECRET
 from tests.unit.workers.test_runner import Worker, keeping
-from workers.answering import Progress
+from workers.progress import Progress
 
 SHORT = "x?text=one+two&input_tokens=1000&output_tokens=500&cached_tokens=400"
 BROKEN = "x?text=one+two+three&fail=cut&after=2"

@@ -22,6 +22,7 @@ from jobs.store.access_keys import AccessKeys, TokenBudgets
 from jobs.store.connection import Connection
 from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
+from jobs.store.recordings import Recordings
 from prompts import registry
 from providers.registry import Services
 from providers.routing.router import Router
@@ -87,7 +88,14 @@ class Worker:
         self.answering = Answering(PROMPTS, router, settings.timeouts, Images(AddressPolicy.of(settings)))
         self.budgets = TokenBudgets(connection)
         self.runner = Runner(
-            settings, self.store, self.leases, self.answering, self.deliverer, self.hints, self.budgets
+            settings,
+            self.store,
+            self.leases,
+            self.answering,
+            self.deliverer,
+            self.hints,
+            self.budgets,
+            Recordings(connection),
         )
 
     async def accept(self, script: str, *, url: str = "", events: Any = None, **fields: Any) -> str:

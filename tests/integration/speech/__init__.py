@@ -1,0 +1,1 @@
+"""Jobs that speak, listen and take turns: whole Ringbacks on fakes of the speech services' wires."""

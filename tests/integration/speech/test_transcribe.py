@@ -1,0 +1,123 @@
+"""Jobs that listen: what is heard, as it is and whole; and recordings that cannot be understood."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ringback.testing.speech.script import SpeechScript
+from ringback.testing.speech.server import SpeechServer
+from tests.gallery import Gallery
+from tests.integration.gateway import eventsource
+from tests.integration.gateway.eventsource import Event
+from tests.integration.speech.conftest import Talking
+from tests.integration.speech.sounds import silence, text, tone
+from tests.stack import Reply, request
+
+HEARD = ("주문한 게 안 왔어요.", "언제 오나요?")
+
+
+def submit(stack: Talking, given: dict[str, Any], **fields: Any) -> Reply:
+    body = {"type": "transcribe", "input": given, **fields}
+    return request(f"{stack.url}/v1/jobs", method="POST", body=body)
+
+
+async def run(stack: Talking, given: dict[str, Any]) -> tuple[list[Event], dict[str, Any]]:
+    """The events and the job at its end."""
+    reply = submit(stack, given)
+    assert reply.status == 202, reply.body
+    events = await eventsource.read(stack.url + reply.json["links"]["events"])
+    return events, events[-1].data
+
+
+async def test_korean_is_written_down(talking: Talking, speech_server: SpeechServer) -> None:
+    speech_server.script(SpeechScript(heard=HEARD), service="transcribe-streaming")
+    recording = tone(2.0)
+    events, job = await run(talking, {"audio": {"base64": text(recording)}, "language": "ko-KR"})
+
+    output = job["output"]
+    assert (output["text"], output["language"]) == (" ".join(HEARD), "ko-KR")
+    assert [segment["text"] for segment in output["segments"]] == list(HEARD)
+    assert output["duration_s"] == pytest.approx(2.0, abs=0.01)
+    (final,) = [event.data for event in events if event.name == "transcript.final"]
+    assert final == {"text": output["text"], "language": "ko-KR"}
+    partials = [event.data for event in events if event.name == "transcript.partial"]
+    assert {partial["segment"] for partial in partials} == {0, 1}
+    assert [partial["text"] for partial in partials if partial["stability"] == 1.0] == list(HEARD)
+    assert job["model"] == "transcribe/ko-KR"
+    assert job["usage"]["audio_s"] == pytest.approx(2.0, abs=0.01)
+    # The recording is nowhere but beside the job, and there only as long as that runs.
+    assert job["input"]["audio"] == {"stored": True, "media_type": "audio/wav", "bytes": len(recording)}
+
+
+async def test_a_recording_by_url(talking: Talking, speech_server: SpeechServer, tmp_path: Path) -> None:
+    speech_server.script(SpeechScript(heard=("Hello there.",)), service="transcribe-streaming")
+    with Gallery() as gallery:
+        gallery.files["/call.wav"] = tone()
+        _, job = await run(talking, {"audio": {"url": f"{gallery.url}/call.wav"}, "language": "en-US"})
+        assert job["output"]["text"] == "Hello there."
+        for path, why in (("/nothing.wav", "its host answered 404"), ("/png", "is in no format that is known")):
+            _, job = await run(talking, {"audio": {"url": f"{gallery.url}{path}"}})
+            assert job["status"] == "failed"
+            assert why in job["error"]["message"]
+
+
+@pytest.mark.parametrize("audio_format", ["wav", "mp3", "ogg_vorbis"])
+async def test_silence_makes_an_empty_text(talking: Talking, speech_server: SpeechServer, audio_format: Any) -> None:
+    given = {"audio": {"base64": text(silence(audio_format=audio_format))}, "language": "ko-KR"}
+    _, job = await run(talking, given)
+    assert (job["status"], job["output"]["text"], job["output"]["segments"]) == ("succeeded", "", [])
+
+
+@pytest.mark.parametrize(
+    ("audio", "status", "pointer"),
+    [
+        ({"base64": text(b"this is no audio, is it?")}, 422, "#/input/audio/base64"),
+        ({"base64": ""}, 422, "#/input/audio/base64"),
+        ({"base64": "ÄÖÜ"}, 422, "#/input/audio/base64"),
+        ({"base64": text(tone(0.1)) + "!"}, 422, "#/input/audio/base64"),
+        ({"base64": text(tone(70.0))}, 413, "#/input/audio/base64"),
+        ({}, 422, "#/input/audio"),
+        ({"url": "ftp://example.com/x"}, 422, "#/input/audio/url"),
+        ({"url": "http://10.0.0.1/x"}, 422, "#/input/audio/url"),
+        ({"stored": True}, 422, "#/input/audio/stored"),
+        ({"url": "http://127.0.0.1/x", "base64": text(tone(0.1))}, 422, "#/input/audio"),
+        ("x", 422, "#/input/audio"),
+    ],
+)
+def test_what_is_refused_at_once(talking: Talking, audio: Any, status: int, pointer: str) -> None:
+    reply = submit(talking, {"audio": audio})
+    assert (reply.status, reply.json["errors"][0]["pointer"]) == (status, pointer), reply.body
+
+
+async def test_what_is_damaged_is_said(talking: Talking, speech_server: SpeechServer) -> None:
+    broken = b"OggS" + bytes(2000)
+    _, job = await run(talking, {"audio": {"base64": text(broken)}, "language": "en-US"})
+    assert (job["status"], job["error"]["code"]) == ("failed", "bad_audio")
+
+
+async def test_a_service_that_fails_is_asked_again_once(talking: Talking, speech_server: SpeechServer) -> None:
+    given = {"audio": {"base64": text(tone())}, "language": "en-US"}
+    speech_server.enqueue(SpeechScript(fault="error_in_stream"), SpeechScript(heard=("Again.",)))
+    _, job = await run(talking, given)
+    assert job["output"]["text"] == "Again."
+    assert [call["outcome"] for call in job["calls"]] == ["failed", "answered"]
+
+    speech_server.script(SpeechScript(fault="unavailable"), service="transcribe-streaming")
+    events, job = await run(talking, given)
+    assert (job["error"]["code"], job["error"]["provider"]) == ("speech_unavailable", "transcribe")
+    assert not [event for event in events if event.name == "transcript.final"]
+
+
+async def test_there_and_back_without_any_vendor(offline: Talking) -> None:
+    spoken = request(
+        f"{offline.url}/v1/jobs",
+        method="POST",
+        body={"type": "speak", "input": {"text": "Where is my order?", "format": "wav", "pause_after_s": 0.5}},
+        headers={"prefer": "wait=50"},
+        timeout=60,
+    )
+    given = {"audio": {"base64": spoken.json["output"]["audio"]["base64"]}}
+    _, job = await run(offline, given)
+    assert job["output"]["text"].lower().rstrip("?.") == "where is my order"
+    assert job["output"]["language"] == "en-US"
