@@ -3,12 +3,14 @@
 import time
 from typing import Any
 
+import msgspec
+import pytest
 from redis import Redis
 
 from jobs.store.circuits import Circuit
-from ringback.testing.script import Script
+from ringback.testing.script import Script, Vendor
 from tests.failover.cases import ANSWER, OTHER
-from tests.failover.catalogue import Theatre
+from tests.failover.catalogue import NEXT, VENDORS, Theatre
 from tests.stack import eventually
 
 DOWN = Script(fault="overloaded")
@@ -17,8 +19,6 @@ WELL = Script(deltas=ANSWER)
 
 def circuit(theatre: Theatre, target: str) -> Circuit | None:
     """The target's circuit."""
-    import msgspec
-
     with Redis.from_url(theatre.store_spec.url) as redis:
         found: Any = redis.hget("rb:circuits", target)
     return msgspec.json.decode(found, type=Circuit) if found else None
@@ -62,10 +62,11 @@ def test_while_its_circuit_is_open_it_gets_no_more_than_probes(theatre: Theatre)
     assert probes <= 2 + (time.monotonic() - began), "at the most one for each second that it is left alone"
 
 
-def test_flapping_costs_nobody_an_answer(theatre: Theatre) -> None:
-    name = "flapping"
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_flapping_costs_nobody_an_answer(theatre: Theatre, vendor: Vendor) -> None:
+    name = f"flapping-{vendor}"
     theatre.server.enqueue(*[DOWN, DOWN, WELL, DOWN, WELL, WELL] * 10, model=name)
-    jobs = [theatre.submit(f"anthropic/{name}", "openai/steady") for _ in range(40)]
+    jobs = [theatre.submit(f"{vendor}/{name}", f"{NEXT[vendor]}/steady") for _ in range(40)]
     assert {theatre.ended(job)["status"] for job in jobs} == {"succeeded"}
 
 
@@ -115,6 +116,21 @@ def test_a_fallback_that_takes_no_prefill_is_passed_over(theatre: Theatre) -> No
     )
     assert job["output"] == {"text": "".join(OTHER)}
     assert theatre.calls("no-prefill") == []
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_a_fallback_that_refuses_prefill_in_its_own_words_is_followed_by_the_next(
+    theatre: Theatre, vendor: Vendor
+) -> None:
+    refusing, last = f"refuses-prefill-{vendor}", f"anthropic/goes-on-after-{vendor}"
+    theatre.server.script(Script(fault="rejects_prefill"), model=refusing)
+    theatre.server.script(Script(deltas=OTHER), model=last.removeprefix("anthropic/"))
+    messages = [{"role": "user", "content": "When?"}, {"role": "assistant", "content": "It"}]
+    job = theatre.ended(
+        theatre.submit("gemini/first-is-down", f"{vendor}/{refusing}", last, input={"messages": messages})
+    )
+    assert job["output"] == {"text": "".join(OTHER)}
+    assert len(theatre.calls(refusing)) <= 1
 
 
 def test_when_all_fail_the_error_says_what_each_one_said(theatre: Theatre) -> None:
