@@ -123,11 +123,12 @@ def test_a_fallback_that_refuses_prefill_in_its_own_words_is_followed_by_the_nex
     theatre: Theatre, vendor: Vendor
 ) -> None:
     refusing, last = f"refuses-prefill-{vendor}", f"anthropic/goes-on-after-{vendor}"
+    theatre.server.script(DOWN, model=f"down-before-{vendor}")
     theatre.server.script(Script(fault="rejects_prefill"), model=refusing)
     theatre.server.script(Script(deltas=OTHER), model=last.removeprefix("anthropic/"))
     messages = [{"role": "user", "content": "When?"}, {"role": "assistant", "content": "It"}]
     job = theatre.ended(
-        theatre.submit("gemini/first-is-down", f"{vendor}/{refusing}", last, input={"messages": messages})
+        theatre.submit(f"gemini/down-before-{vendor}", f"{vendor}/{refusing}", last, input={"messages": messages})
     )
     assert job["output"] == {"text": "".join(OTHER)}
     assert len(theatre.calls(refusing)) <= 1
