@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PACKAGES := jobs prompts providers speech conversations workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: up test chaos lint bench bench-litellm lock clean
+.PHONY: up test chaos lint bench eval-memory bench-litellm lock clean
 
 up: $(VENV)/.run
 	$(BIN)/ringback up $(ARGS)
@@ -32,6 +32,10 @@ chaos: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# What a conversation's memory still knows after many refinements; ARGS="--model provider/model" asks a real one.
+eval-memory: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.recall $(ARGS)
 
 # Beside LiteLLM's proxy, which gets an environment of its own.
 bench-litellm: $(VENV)/.dev $(LITELLM)/.installed

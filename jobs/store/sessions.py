@@ -251,6 +251,10 @@ class Sessions:
         """
         await self._remember(refining, _ms(lease_s), made_from, covered, memory)
 
+    async def go_on_refining(self, refining: Refining, *, lease_s: float) -> None:
+        """Keeps the right for so many seconds more. Raises as `remember` does."""
+        await self._remember(refining, _ms(lease_s), 0, "", b"")
+
     async def end_refining(self, refining: Refining) -> None:
         """Gives the right back. Raises as `remember` does."""
         await self._remember(refining, 0, 0, "", b"")

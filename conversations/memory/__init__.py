@@ -1,0 +1,1 @@
+"""What a conversation remembers: a rolling summary, pinned facts, and the messages since."""
