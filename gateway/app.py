@@ -10,6 +10,7 @@ import structlog
 from litestar import Litestar, Response, route
 from litestar.exceptions import HTTPException
 
+from conversations.archives import archive_of
 from gateway import audio, deliveries, health, jobs, metrics, openapi, problems, sessions, usage
 from gateway.access import key_guard, needs
 from gateway.desk import Desk
@@ -23,7 +24,6 @@ from gateway.server import listen, server
 from gateway.submission import Submission
 from jobs import errors, logs, process
 from jobs.dispatch import Dispatch, Enclosures, celery_app
-from jobs.session import Archive
 from jobs.settings import Settings
 from jobs.store.access_keys import AccessKeys
 from jobs.store.circuits import Circuits
@@ -32,7 +32,6 @@ from jobs.store.dead_letters import DeadLetters
 from jobs.store.deliveries import Outbox
 from jobs.store.durability import StrictConnection, warn_of_weaknesses
 from jobs.store.events import EventLog
-from jobs.store.history import RedisArchive
 from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
 from jobs.store.presence import Presence
@@ -79,7 +78,7 @@ class Gateway:
             recordings=Recordings(self._connection),
             max_audio_bytes=settings.max_audio_bytes,
         )
-        self._archive: Archive = RedisArchive(self._connection, settings)
+        self._archive = archive_of(settings, self._connection)
         job_types = openapi.job_types(prompts)
 
         keys = AccessKeys(self._connection, settings.key_secret) if settings.api_keys == "required" else None

@@ -120,7 +120,8 @@ def router(desk: Desk, sessions: Sessions, archive: Archive, guards: Sequence[Gu
         since_ms, limit, after = history_query(request.query_params)
         page = await archive.of_session(session_id, owner=sees(request), since_ms=since_ms, after=after, limit=limit)
         if page is None:
-            raise errors.SessionNotFound
+            await sessions.get(session_id, owner=sees(request))
+            page = HistoryPage(items=[], next_cursor=None)
         return _page(page)
 
     @route("/users/{user_id:str}/history", http_method=READ, operation_id="get_user_history", opt=needs("jobs:read"))

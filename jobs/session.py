@@ -147,7 +147,7 @@ class Archive(Protocol):
     ) -> HistoryPage | None:
         """What was said in a session at `since_ms` or later and after the message with the id `after`.
 
-        `None`: nothing is known of that session, alive or not.
+        `None`: nothing was ever said there.
         """
         ...
 

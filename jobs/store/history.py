@@ -63,18 +63,15 @@ class RedisArchive:
     ) -> HistoryPage | None:
         """See `Archive`. Raises `errors.NotFound` if `session_id` is no session's id."""
         history = keys.history(session_id)
-        alive_owner, newest, found = await self._connection.calls(
+        newest, found = await self._connection.calls(
             [
-                ("HGET", keys.session(session_id), "owner"),
                 ("ZREVRANGEBYLEX", history, "+", "-", "LIMIT", 0, 1),
                 ("ZRANGEBYLEX", history, _lower(since_ms, after), "+", "LIMIT", 0, limit + 1),
             ]
         )
-        if alive_owner is not None:
-            known = owner is None or alive_owner.decode() == owner
-        else:
-            known = bool(newest) and await self._owns(newest[0].decode(), owner)
-        return await self._page([id_.decode() for id_ in found], limit, owner) if known else None
+        if not newest or not await self._owns(newest[0].decode(), owner):
+            return None
+        return await self._page([id_.decode() for id_ in found], limit, owner)
 
     async def _owns(self, message_id: str, owner: str | None) -> bool:
         row = await self._connection.call("GET", keys.message(message_id))

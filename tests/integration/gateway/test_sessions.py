@@ -156,7 +156,7 @@ def test_numbers_that_are_not_given_fit_those_that_are(gateways: Gateways) -> No
         ({"history": True, "user_id": "u"}, "#/history", "bool"),
         ({"persona": "x"}, "#/persona", "not a known field"),
     ],
-    ids=str,
+    ids=lambda part: str(part)[:40],
 )
 def test_what_makes_no_sense_is_refused_by_name(
     gateways: Gateways, fields: dict[str, Any], pointer: str, says: str
@@ -247,7 +247,7 @@ def test_queries_that_make_no_sense(gateways: Gateways, query: str, pointer: str
         check_field(request(f"{gateways.url}/v1/{path}/history?{query}"), pointer)
 
 
-@pytest.mark.parametrize("user_id", ["nobody", "%EA%B0%80", "a%2Fb", "%00", "x" * 500, ABSENT, "{07}", "*"])
+@pytest.mark.parametrize("user_id", ["nobody", "%EA%B0%80", "a%2Fb", "%00", "x" * 129, ABSENT, "{07}", "*"])
 def test_users_who_never_said_anything(gateways: Gateways, user_id: str) -> None:
     reply = request(f"{gateways.url}/v1/users/{user_id}/history")
     assert reply.status in (200, 404)
