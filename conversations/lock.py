@@ -7,8 +7,9 @@ for longer than the job's lease.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from conversations.archiver import Archiver
 from jobs import errors
@@ -22,6 +23,9 @@ SLOWEST = 8
 """but never less than an eighth."""
 RENEW_S = 5.0
 """How often a session is kept alive in which a turn is under way."""
+STORE_AWAY_S = 0.25
+"""Between two tries while the store is away; a turn waits for it as long as its job may."""
+T = TypeVar("T")
 
 
 class SessionTurn:
@@ -42,10 +46,10 @@ class SessionTurn:
     async def say(self, draft: Draft) -> Message:
         """Writes a message into the history; the same one again if the job is run again.
 
-        Raises `errors.StaleFence` if the turn is over, `errors.SessionNotFound` if the session was deleted,
-        `errors.StoreUnavailable`.
+        Waits while the store is away. Raises `errors.StaleFence` if the turn is over, `errors.SessionNotFound` if the
+        session was deleted.
         """
-        kept = await self._sessions.say(self.turn, self.spec, draft)
+        kept = await _patiently(lambda: self._sessions.say(self.turn, self.spec, draft))
         if self._archiver is not None:
             self._archiver.file(kept)
         return kept.message
@@ -69,8 +73,8 @@ class SessionLock:
         """The session of that running job, once it is its turn; `wait_s`: so many seconds it waits at the most.
 
         The turn lasts until the job has ended, also beyond this context; leaving it ends only what this process does
-        for it. Raises `errors.SessionBusy` after `wait_s`, `errors.SessionNotFound`, `errors.StaleFence` if another
-        worker has the job, `errors.StoreUnavailable`.
+        for it. Waits while the store is away. Raises `errors.SessionBusy` after `wait_s`, `errors.SessionNotFound`,
+        `errors.StaleFence` if another worker has the job.
         """
         session_id = claim.spec.session_id
         if session_id is None:
@@ -79,30 +83,34 @@ class SessionLock:
         try:
             turn = await self._taken(candidate, wait_s)
             self._ask_at(candidate, RENEW_S)
-            recalled = await self._sessions.recall(session_id)
+            recalled = await _patiently(lambda: self._sessions.recall(session_id))
             yield SessionTurn(self._sessions, turn, recalled, self._archiver)
         finally:
             self._due.pop(candidate, None)
             self._changed.set()
 
     async def _taken(self, candidate: Candidate, wait_s: float | None) -> Turn:
-        (reply,) = await self._sessions.take([candidate])
-        if isinstance(reply, Waiting):
-            future: asyncio.Future[Turn | Gone] = asyncio.get_running_loop().create_future()
-            self._waiting[candidate] = future
-            self._ask_at(candidate, _pause(reply))
-            try:
-                async with asyncio.timeout(wait_s):
-                    reply = await future
-            except TimeoutError:
-                raise errors.SessionBusy(f"It was not this turn's time within {wait_s:g} s.") from None
-            finally:
-                del self._waiting[candidate]
+        try:
+            async with asyncio.timeout(wait_s):
+                (reply,) = await _patiently(lambda: self._sessions.take([candidate]))
+                if isinstance(reply, Waiting):
+                    reply = await self._its_turn(candidate, reply)
+        except TimeoutError:
+            raise errors.SessionBusy(f"It was not this turn's time within {wait_s:g} s.") from None
         if reply == "gone":
             raise errors.SessionNotFound
-        if isinstance(reply, Turn):
-            return reply
-        raise errors.StaleFence
+        if reply == "stale":
+            raise errors.StaleFence
+        return reply
+
+    async def _its_turn(self, candidate: Candidate, waiting: Waiting) -> Turn | Gone:
+        future: asyncio.Future[Turn | Gone] = asyncio.get_running_loop().create_future()
+        self._waiting[candidate] = future
+        self._ask_at(candidate, _pause(waiting))
+        try:
+            return await future
+        finally:
+            del self._waiting[candidate]
 
     def _ask_at(self, candidate: Candidate, pause_s: float) -> None:
         self._due[candidate] = asyncio.get_running_loop().time() + pause_s
@@ -127,7 +135,7 @@ class SessionLock:
         finally:
             for future in self._waiting.values():
                 if not future.done():
-                    future.set_exception(errors.StoreUnavailable())
+                    future.set_exception(errors.StoreUnavailable())  # this process stops, or has a bug
 
     async def _ask(self, candidates: Sequence[Candidate]) -> None:
         try:
@@ -159,3 +167,12 @@ class SessionLock:
 
 def _pause(waiting: Waiting) -> float:
     return ASK_AGAIN_S * min(max(waiting.before, 1), SLOWEST)
+
+
+async def _patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives, which is safe to repeat, once the store can be reached."""
+    while True:
+        try:
+            return await call()
+        except errors.StoreUnavailable:
+            await asyncio.sleep(STORE_AWAY_S)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -234,3 +235,45 @@ async def test_a_session_lives_as_long_as_somebody_is_in_it(
             return int(await connection.redis.pttl(keys.session(session.id))) > 100_000
 
         await until(renewed)
+
+
+async def test_a_turn_waits_while_the_store_is_away(
+    store: JobStore, sessions: Sessions, connection: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conversations.lock.STORE_AWAY_S", 0.01)
+    session = await opened(sessions)
+    flaky = Flaky(sessions)
+    lock = SessionLock(flaky)  # type: ignore[arg-type]  # stands in for them
+    claim = await started(store, session)
+    async with asyncio.timeout(10):
+        async with lock.held(claim) as turn:
+            await turn.say(Draft(role="user", text="하나"))
+            waiting = await begun(Course(store, session), lock, store, session)
+            await until(lambda: _waits(lock))
+        await store.end(claim.fence, ended(claim))
+        await waiting
+    page = await RedisArchive(connection, settings).of_session(session.id)
+    assert page is not None
+    assert len(page.items) == 3, "nothing is said twice"
+    assert flaky.failures >= 8
+    await lock.aclose()
+
+
+class Flaky:
+    """Sessions of which every other call fails, after its work was done."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.failures = 0
+        self._calls = 0
+        self._sessions = sessions
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*args: Any, **fields: Any) -> Any:
+            found = await getattr(self._sessions, name)(*args, **fields)
+            self._calls += 1
+            if self._calls % 2:
+                self.failures += 1
+                raise errors.StoreUnavailable
+            return found
+
+        return call
