@@ -22,6 +22,7 @@ from gateway.pressure import Pressure
 from gateway.requests import READ
 from gateway.server import listen, server
 from gateway.submission import Submission
+from gateway.turns import routes as turns
 from jobs import errors, logs, process
 from jobs.dispatch import Dispatch, Enclosures, celery_app
 from jobs.settings import Settings
@@ -95,6 +96,7 @@ class Gateway:
                 audio.router(store, settings.data_dir / "audio", guards),
                 list_job_types,
                 sessions.router(desk, Sessions(self._connection, settings), self._archive, guards),
+                turns.router(desk, Sessions(self._connection, settings), guards),
                 chat.router(desk, guards),
                 models.router(Models(settings, submission, Circuits(self._connection)), guards),
                 deliveries.router(DeadLetters(self._connection, settings), guards, settings.max_body_bytes),

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import msgspec
 
@@ -21,6 +22,9 @@ from jobs.store.recordings import Recordings
 
 Idempotency = tuple[str, bytes]
 """The caller's idempotency key with its scope, and the body of the request."""
+
+Busy = Literal["wait", "refuse"]
+"""What a turn does in a session where another one is under way."""
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,17 +62,24 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
             raise errors.ShuttingDown(retry_after=1)
 
     async def accept(
-        self, spec: JobSpec, idempotency: Idempotency | None, *, watcher: str = "", recording: bytes | None = None
+        self,
+        spec: JobSpec,
+        idempotency: Idempotency | None,
+        *,
+        watcher: str = "",
+        recording: bytes | None = None,
+        busy: Busy | None = None,
     ) -> tuple[str, bytes]:
         """The id and the JSON of the job that the request makes, or made when it came the first time.
 
-        `recording`: the audio of its input, if that came along. Raises as `JobStore.accept` and `Pressure.check` do.
+        `recording`: the audio of its input, if that came along; `busy` as in `JobStore.accept`, which says what is
+        raised, as does `Pressure.check`.
         """
         await self.pressure.check()
         if recording is not None:
             await self.recordings.put(spec.id, recording)
         hint = self.enclosures.of(spec.id, spec.priority) if self.enclosures else ("", "")
-        accepted = await self.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint)
+        accepted = await self.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint, busy=busy)
         if not accepted.created:
             return accepted.job_id, await self.store.get(accepted.job_id)
         if accepted.hint and not self.enclosures:
@@ -84,14 +95,16 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         replay: bool,
         patient: bool = False,
         recording: bytes | None = None,
+        busy: Busy | None = None,
     ) -> AsyncIterator[Followed]:
         """Accepts the job and follows its events from the first one on.
 
         `replay`: so too if the job was accepted before; otherwise only what is new is followed then. `patient` as in
-        `Hub.subscribe`, `recording` as in `accept`. Raises as `accept` does, and `errors.EventsGone`.
+        `Hub.subscribe`, `recording` and `busy` as in `accept`. Raises as `accept` does, and `errors.EventsGone`.
         """
         with self.hub.subscribe(spec.id, 0, live=True, patient=patient) as subscription:
-            job_id, job = await self.accept(spec, idempotency, watcher=self.hub.gateway_id, recording=recording)
+            watcher = self.hub.gateway_id
+            job_id, job = await self.accept(spec, idempotency, watcher=watcher, recording=recording, busy=busy)
             if job_id == spec.id:
                 yield Followed(job=job, created=True, ended=False, subscription=subscription)
                 return

@@ -10,14 +10,16 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from gateway.deliveries import Replayed, ReplayRequest
+from gateway.describing import REF, Schema, answer, operation, parameter, ref
 from gateway.health import Health
 from gateway.openai.completion import ChatCompletion
 from gateway.openai.models import Model, ModelList
 from gateway.openai.problems import ErrorBody
 from gateway.openai.request import ChatRequest
-from gateway.problems import MEDIA_TYPE, Problem
+from gateway.problems import Problem
 from gateway.requests import READ
 from gateway.sessions import SessionRequest
+from gateway.turns import description as turns
 from jobs.job import METADATA_LIMIT, Callback, Deadline, Job
 from jobs.session import CONTEXT_LIMIT, HistoryPage, Session
 from jobs.store.dead_letters import DeliveryPage
@@ -27,29 +29,7 @@ from jobs.store.usage import UsageReport
 from prompts.registry import JobType, Registry
 
 _STATUS: dict[str, Any] = {"enum": list(get_args(DeliveryStatus))}
-_REF = "#/components/schemas/{name}"
-Schema = dict[str, Any]
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": _REF.format(name=name)}
-
-
-def _json(schema: Schema, description: str, **more: Any) -> Schema:
-    return {"description": description, "content": {"application/json": {"schema": schema}}, **more}
-
-
-def _parameter(place: str, name: str, description: str, schema: Schema | None = None) -> Schema:
-    return {
-        "in": place,
-        "name": name,
-        "description": description,
-        "required": place == "path",
-        "schema": schema or {"type": "string"},
-    }
-
-
-_JOB_ID = _parameter("path", "job_id", "The job's id")
+_JOB_ID = parameter("path", "job_id", "The job's id")
 
 
 def job_types(prompts: Registry) -> bytes:
@@ -78,7 +58,7 @@ def document(prompts: Registry) -> Schema:
             *(UsageReport, Problem, Health, SessionRequest, Session, HistoryPage),
             *(ChatRequest, ChatCompletion, Model, ModelList, ErrorBody),
         ],
-        ref_template=_REF,
+        ref_template=REF,
     )
     schemas["Callback"] |= _one_of("url", "slack", "database")
     schemas["SessionRequest"]["properties"]["context"] = {
@@ -89,10 +69,10 @@ def document(prompts: Registry) -> Schema:
     schemas |= {f"{job_type.name}_request": _request(job_type) for job_type in types}
     schemas |= {f"{job_type.name}_output": job_type.output_schema for job_type in types}
     schemas["JobRequest"] = {
-        "oneOf": [_ref(f"{job_type.name}_request") for job_type in types],
+        "oneOf": [ref(f"{job_type.name}_request") for job_type in types],
         "discriminator": {
             "propertyName": "type",
-            "mapping": {job_type.name: _REF.format(name=f"{job_type.name}_request") for job_type in types},
+            "mapping": {job_type.name: REF.format(name=f"{job_type.name}_request") for job_type in types},
         },
     }
     return {
@@ -102,12 +82,12 @@ def document(prompts: Registry) -> Schema:
             "version": version("ringback"),
             "description": "The LLM gateway that calls you back.",
         },
-        "paths": _paths(),
+        "paths": _paths(prompts),
         "webhooks": {
             "job": {
                 "post": {
                     "description": "The callback, signed after Standard Webhooks 1.0.",
-                    "requestBody": {"content": {"application/json": {"schema": _ref("CallbackBody")}}},
+                    "requestBody": {"content": {"application/json": {"schema": ref("CallbackBody")}}},
                     "responses": {"2XX": {"description": "Received"}},
                 }
             }
@@ -146,54 +126,43 @@ def _request(job_type: JobType) -> Schema:
             "input": job_type.input_schema,
             "model": {"type": "string", "description": "A route or `provider/model`"},
             "fallbacks": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
-            "callback": _ref("Callback"),
+            "callback": ref("Callback"),
             "metadata": {"type": "object", "description": f"Comes back unchanged; at most {METADATA_LIMIT} bytes"},
             "priority": {"enum": ["high", "normal", "low"], "default": "normal"},
-            "deadline": _ref("Deadline"),
+            "deadline": ref("Deadline"),
         },
     }
 
 
-def _operation(operation_id: str, summary: str, responses: Schema, **more: Any) -> Schema:
-    problem = {"description": "What is wrong", "content": {MEDIA_TYPE: {"schema": _ref("Problem")}}}
-    return {
-        "operationId": operation_id,
-        "summary": summary,
-        "responses": {"4XX": problem, "503": problem} | responses,
-        **more,
-    }
-
-
-def _paths() -> Schema:
-    job = _ref("Job")
-    accepted = _json(job, "Accepted", headers={"Location": {"schema": {"type": "string"}}})
-    submit = _operation(
+def _paths(prompts: Registry) -> Schema:
+    job = ref("Job")
+    accepted = answer(job, "Accepted", headers={"Location": {"schema": {"type": "string"}}})
+    submit = operation(
         "submit_job",
         "Submit a job",
-        {"202": accepted, "200": _json(job, "Ended within the time that `Prefer: wait` gave it")},
-        requestBody={"required": True, "content": {"application/json": {"schema": _ref("JobRequest")}}},
+        {"202": accepted, "200": answer(job, "Ended within the time that `Prefer: wait` gave it")},
+        requestBody={"required": True, "content": {"application/json": {"schema": ref("JobRequest")}}},
         parameters=[
-            _parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
-            _parameter(
+            parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
+            parameter(
                 "header", "Prefer", "`wait=N`: answer with the ended job if it ends within N seconds (at most 60)"
             ),
         ],
     )
     filters = [
-        _parameter("query", name, "Only such jobs")
-        for name in ("type", "status", "session_id", "error", "metadata.KEY")
+        parameter("query", name, "Only such jobs") for name in ("type", "status", "session_id", "error", "metadata.KEY")
     ]
-    listing = _operation(
+    listing = operation(
         "list_jobs",
         "List jobs, newest first",
-        {"200": _json(_ref("Page"), "A page")},
+        {"200": answer(ref("Page"), "A page")},
         parameters=[
             *filters,
-            _parameter("query", "limit", "Jobs a page", {"type": "integer", "minimum": 1, "maximum": 200}),
-            _parameter("query", "cursor", "`next_cursor` of the page before"),
+            parameter("query", "limit", "Jobs a page", {"type": "integer", "minimum": 1, "maximum": 200}),
+            parameter("query", "cursor", "`next_cursor` of the page before"),
         ],
     )
-    events = _operation(
+    events = operation(
         "stream_events",
         "Stream a job's events",
         {
@@ -205,43 +174,44 @@ def _paths() -> Schema:
         },
         parameters=[
             _JOB_ID,
-            _parameter("header", "Last-Event-ID", "Only events after this one"),
-            _parameter("query", "last_event_id", "The same, for clients that cannot set headers"),
+            parameter("header", "Last-Event-ID", "Only events after this one"),
+            parameter("query", "last_event_id", "The same, for clients that cannot set headers"),
         ],
     )
-    deliveries: Schema = {"type": "object", "properties": {"items": {"type": "array", "items": _ref("Delivery")}}}
+    deliveries: Schema = {"type": "object", "properties": {"items": {"type": "array", "items": ref("Delivery")}}}
     types: Schema = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "object"}}}}
-    health = {"200": _json(_ref("Health"), "Ready")}
+    health = {"200": answer(ref("Health"), "Ready")}
     by_id = {"parameters": [_JOB_ID]}
     unguarded: Schema = {"security": []}
     return {
         "/v1/jobs": {"post": submit, "get": listing},
-        "/v1/jobs/{job_id}": {"get": _operation("get_job", "Read a job", {"200": _json(job, "The job")}, **by_id)},
+        "/v1/jobs/{job_id}": {"get": operation("get_job", "Read a job", {"200": answer(job, "The job")}, **by_id)},
         "/v1/jobs/{job_id}/cancel": {
-            "post": _operation("cancel_job", "Cancel a job", {"202": _json(job, "Being cancelled")}, **by_id)
+            "post": operation("cancel_job", "Cancel a job", {"202": answer(job, "Being cancelled")}, **by_id)
         },
         "/v1/jobs/{job_id}/events": {"get": events},
         "/v1/jobs/{job_id}/audio/{name}": {"get": _audio()},
         "/v1/jobs/{job_id}/deliveries": {
-            "get": _operation("list_deliveries", "List a job's callbacks", {"200": _json(deliveries, "All")}, **by_id)
+            "get": operation("list_deliveries", "List a job's callbacks", {"200": answer(deliveries, "All")}, **by_id)
         },
         **_delivery_paths(),
         "/v1/usage": {"get": _usage()},
         **_session_paths(),
+        **turns.paths(prompts),
         **_openai_paths(),
-        "/v1/job-types": {"get": _operation("list_job_types", "List job types", {"200": _json(types, "All")})},
-        "/metrics": {"get": _operation("metrics", "Metrics for Prometheus", {"200": _PROMETHEUS})},
+        "/v1/job-types": {"get": operation("list_job_types", "List job types", {"200": answer(types, "All")})},
+        "/metrics": {"get": operation("metrics", "Metrics for Prometheus", {"200": _PROMETHEUS})},
         "/health/live": {
-            "get": _operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
+            "get": operation("health_live", "Does it live?", {"200": {"description": "Yes"}}, **unguarded)
         },
-        "/health/ready": {"get": _operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
+        "/health/ready": {"get": operation("health_ready", "Can jobs be accepted?", health, **unguarded)},
     }
 
 
 def _audio() -> Schema:
     sound = {"schema": {"type": "string", "format": "binary"}}
     content = dict.fromkeys(("audio/mpeg", "audio/ogg", "audio/wav", "audio/pcm"), sound)
-    return _operation(
+    return operation(
         "get_audio",
         "Read a job's audio",
         {
@@ -251,8 +221,8 @@ def _audio() -> Schema:
         },
         parameters=[
             _JOB_ID,
-            _parameter("path", "name", "As in the link of the job's output"),
-            _parameter("header", "Range", "One range of bytes"),
+            parameter("path", "name", "As in the link of the job's output"),
+            parameter("header", "Range", "One range of bytes"),
         ],
     )
 
@@ -262,42 +232,42 @@ _PROMETHEUS: Schema = {"description": "Gauges", "content": {"text/plain": {"sche
 
 def _usage() -> Schema:
     day: Schema = {"type": "string", "format": "date"}
-    return _operation(
+    return operation(
         "get_usage",
         "What was used, by day, API key and model",
-        {"200": _json(_ref("UsageReport"), "Sums of the jobs that ended on those days")},
+        {"200": answer(ref("UsageReport"), "Sums of the jobs that ended on those days")},
         parameters=[
-            _parameter("query", "since", "The first UTC day; 29 before the last if not given", day),
-            _parameter("query", "until", "The last UTC day; today if not given", day),
-            _parameter("query", "group_by", "`day`, `key`, `model` or several with commas; `day` if not given"),
+            parameter("query", "since", "The first UTC day; 29 before the last if not given", day),
+            parameter("query", "until", "The last UTC day; today if not given", day),
+            parameter("query", "group_by", "`day`, `key`, `model` or several with commas; `day` if not given"),
         ],
     )
 
 
 def _delivery_paths() -> Schema:
-    listing = _operation(
+    listing = operation(
         "list_dead_letters",
         "List deliveries by status, newest first",
-        {"200": _json(_ref("DeliveryPage"), "A page")},
+        {"200": answer(ref("DeliveryPage"), "A page")},
         parameters=[
-            _parameter("query", "status", "Only such deliveries; `failed` if not given", _STATUS),
-            _parameter("query", "destination", "Only those that go there, or for a URL, below it"),
-            _parameter("query", "since", "Only those made then or later", {"type": "string", "format": "date-time"}),
-            _parameter("query", "limit", "Deliveries a page", {"type": "integer", "minimum": 1, "maximum": 200}),
-            _parameter("query", "cursor", "`next_cursor` of the page before"),
+            parameter("query", "status", "Only such deliveries; `failed` if not given", _STATUS),
+            parameter("query", "destination", "Only those that go there, or for a URL, below it"),
+            parameter("query", "since", "Only those made then or later", {"type": "string", "format": "date-time"}),
+            parameter("query", "limit", "Deliveries a page", {"type": "integer", "minimum": 1, "maximum": 200}),
+            parameter("query", "cursor", "`next_cursor` of the page before"),
         ],
     )
-    one = _operation(
+    one = operation(
         "replay_delivery",
         "Replay a delivery",
-        {"202": _json(_ref("Delivery"), "Due now")},
-        parameters=[_parameter("path", "delivery_id", "The delivery's id")],
+        {"202": answer(ref("Delivery"), "Due now")},
+        parameters=[parameter("path", "delivery_id", "The delivery's id")],
     )
-    many = _operation(
+    many = operation(
         "replay_deliveries",
         "Replay many deliveries",
-        {"202": _json(_ref("Replayed"), "All due now")},
-        requestBody={"required": True, "content": {"application/json": {"schema": _ref("ReplayRequest")}}},
+        {"202": answer(ref("Replayed"), "All due now")},
+        requestBody={"required": True, "content": {"application/json": {"schema": ref("ReplayRequest")}}},
     )
     return {
         "/v1/deliveries": {"get": listing},
@@ -307,25 +277,25 @@ def _delivery_paths() -> Schema:
 
 
 def _session_paths() -> Schema:
-    session_id = _parameter("path", "session_id", "The session's id")
+    session_id = parameter("path", "session_id", "The session's id")
     page = [
-        _parameter("query", "since", "Only what was said then or later", {"type": "string", "format": "date-time"}),
-        _parameter("query", "limit", "Messages a page", {"type": "integer", "minimum": 1, "maximum": 200}),
-        _parameter("query", "cursor", "`next_cursor` of the page before"),
+        parameter("query", "since", "Only what was said then or later", {"type": "string", "format": "date-time"}),
+        parameter("query", "limit", "Messages a page", {"type": "integer", "minimum": 1, "maximum": 200}),
+        parameter("query", "cursor", "`next_cursor` of the page before"),
     ]
-    messages = {"200": _json(_ref("HistoryPage"), "A page, oldest first")}
-    create = _operation(
+    messages = {"200": answer(ref("HistoryPage"), "A page, oldest first")}
+    create = operation(
         "create_session",
         "Make a session",
-        {"201": _json(_ref("Session"), "Made", headers={"Location": {"schema": {"type": "string"}}})},
-        requestBody={"required": True, "content": {"application/json": {"schema": _ref("SessionRequest")}}},
+        {"201": answer(ref("Session"), "Made", headers={"Location": {"schema": {"type": "string"}}})},
+        requestBody={"required": True, "content": {"application/json": {"schema": ref("SessionRequest")}}},
     )
     one = {"parameters": [session_id]}
-    read = _operation("get_session", "Read a session", {"200": _json(_ref("Session"), "The session")}, **one)
-    end = _operation("delete_session", "End a session", {"204": {"description": "Ended; its history stays"}}, **one)
-    parameters = [_parameter("path", "user_id", "The user's id, as sessions were given it"), *page]
-    of_user = _operation("get_user_history", "Read what a user's sessions said", messages, parameters=parameters)
-    said = _operation("get_session_history", "Read what a session said", messages, parameters=[session_id, *page])
+    read = operation("get_session", "Read a session", {"200": answer(ref("Session"), "The session")}, **one)
+    end = operation("delete_session", "End a session", {"204": {"description": "Ended; its history stays"}}, **one)
+    parameters = [parameter("path", "user_id", "The user's id, as sessions were given it"), *page]
+    of_user = operation("get_user_history", "Read what a user's sessions said", messages, parameters=parameters)
+    said = operation("get_session_history", "Read what a session said", messages, parameters=[session_id, *page])
     return {
         "/v1/sessions": {"post": create},
         "/v1/sessions/{session_id}": {"get": read, "delete": end},
@@ -335,27 +305,27 @@ def _session_paths() -> Schema:
 
 
 def _openai_paths() -> Schema:
-    error = _json(_ref("ErrorBody"), "What is wrong, in OpenAI's shape")
+    error = answer(ref("ErrorBody"), "What is wrong, in OpenAI's shape")
     job = {"ringback-job-id": {"schema": {"type": "string"}, "description": "The job that the call is"}}
-    answer = _json(_ref("ChatCompletion"), "The answer; as server-sent events if `stream` is true", headers=job)
-    answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
-    complete = _operation(
+    completion = answer(ref("ChatCompletion"), "The answer; as server-sent events if `stream` is true", headers=job)
+    completion["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    complete = operation(
         "create_chat_completion",
         "Answer a conversation, as OpenAI does",
-        {"200": answer, "4XX": error, "500": error, "502": error, "503": error, "504": error},
-        requestBody={"required": True, "content": {"application/json": {"schema": _ref("ChatRequest")}}},
+        {"200": completion, "4XX": error, "500": error, "502": error, "503": error, "504": error},
+        requestBody={"required": True, "content": {"application/json": {"schema": ref("ChatRequest")}}},
         parameters=[
-            _parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255})
+            parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255})
         ],
     )
-    listing = _operation(
-        "list_models", "List models", {"200": _json(_ref("ModelList"), "What can be named"), "4XX": error, "503": error}
+    listing = operation(
+        "list_models", "List models", {"200": answer(ref("ModelList"), "What can be named"), "4XX": error, "503": error}
     )
-    one = _operation(
+    one = operation(
         "get_model",
         "Read a model",
-        {"200": _json(_ref("Model"), "The model"), "4XX": error, "503": error},
-        parameters=[_parameter("path", "model_id", "A route, an alias or `provider/model`")],
+        {"200": answer(ref("Model"), "The model"), "4XX": error, "503": error},
+        parameters=[parameter("path", "model_id", "A route, an alias or `provider/model`")],
     )
     return {
         "/v1/chat/completions": {"post": complete},
@@ -400,11 +370,11 @@ def _page(described: Schema) -> str:
     parts = [f"<h1>{described['info']['title']} <small>{described['info']['version']}</small></h1>"]
     parts.append('<p>The whole document: <a href="/openapi.json">openapi.json</a></p><h2>Requests</h2>')
     for path, operations in described["paths"].items():
-        for method, operation in operations.items():
-            line = f"<b>{method.upper()}</b> <code>{html.escape(path)}</code> – {html.escape(operation['summary'])}"
+        for method, told in operations.items():
+            line = f"<b>{method.upper()}</b> <code>{html.escape(path)}</code> – {html.escape(told['summary'])}"
             parameters = "".join(
                 f"<li><code>{html.escape(p['name'])}</code> ({p['in']}): {html.escape(p['description'])}</li>"
-                for p in operation.get("parameters", ())
+                for p in told.get("parameters", ())
             )
             parts.append(f"<details><summary>{line}</summary><ul>{parameters}</ul></details>")
     parts.append("<h2>Schemas</h2>")

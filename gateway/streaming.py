@@ -1,7 +1,7 @@
 """A job's events as server-sent events: resumable on any gateway, kept alive, bounded for slow consumers."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,8 +26,18 @@ EVENT_STREAM = [
 class EventStream:
     """The ASGI answer that streams one job's events after an id."""
 
-    def __init__(self, hub: Hub, store: JobStore, job_id: str, last: int, state: State) -> None:
-        """`state` is how the job stood when the request came."""
+    def __init__(
+        self,
+        hub: Hub,
+        store: JobStore,
+        job_id: str,
+        last: int,
+        state: State,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """`state` is how the job stood when the request came; `headers` go along with those of every stream."""
+        self._headers = [*EVENT_STREAM, *headers]
         self._hub = hub
         self._store = store
         self._job_id = job_id
@@ -43,16 +53,15 @@ class EventStream:
             return
         with self._hub.subscribe(self._job_id, self._last, newest=self._state.last_event) as subscription:
             only = await self._start(subscription)
-            await send({"type": "http.response.start", "status": 200, "headers": EVENT_STREAM})
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
             if scope["type"] == ScopeType.HTTP and scope["method"] == "HEAD":
                 only = b""
             if only is not None:
                 await send({"type": "http.response.body", "body": only, "more_body": False})
                 return
-            extension: Mapping[Any, Any] = (scope.get("extensions") or {}).get(WRITE_NOW, {})
-            subscription.write_now = extension.get(WRITE_NOW)
+            write_at_once(subscription, scope)
             with cut_when_gone(subscription, receive) as gone:
-                await self._pump(subscription, gone, send)
+                await pump(self._hub, subscription, gone, send)
 
     async def _start(self, subscription: Subscription) -> bytes | None:
         """Starts to catch up before the answer does; a whole body if the events are gone but the job's end is known."""
@@ -69,22 +78,30 @@ class EventStream:
             return LoggedEvent(self._state.last_event, event, await self._store.get(self._job_id)).frame()
         return None
 
-    async def _pump(self, subscription: Subscription, gone: asyncio.Task[None], send: Send) -> None:
-        while not gone.done():
-            chunk = subscription.take()
-            over = subscription.cut or subscription.ended
-            if subscription.cut and not subscription.ended:
-                chunk += RECONNECT
-            if chunk or over:
-                await send({"type": "http.response.body", "body": chunk, "more_body": not over})
-            if over:
-                return
-            await subscription.wait()
-            if not subscription.live and not subscription.cut:
-                try:
-                    await self._hub.catch_up(subscription)
-                except (errors.EventsGone, errors.StoreUnavailable):
-                    subscription.finish()
+
+def write_at_once(subscription: Subscription, scope: Scope) -> None:
+    """Has events written past the task that waits for them, where the server can do that."""
+    extension: Mapping[Any, Any] = (scope.get("extensions") or {}).get(WRITE_NOW, {})
+    subscription.write_now = extension.get(WRITE_NOW)
+
+
+async def pump(hub: Hub, subscription: Subscription, gone: asyncio.Task[None], send: Send) -> None:
+    """Sends the body of an event stream, whose head was sent, to its end."""
+    while not gone.done():
+        chunk = subscription.take()
+        over = subscription.cut or subscription.ended
+        if subscription.cut and not subscription.ended:
+            chunk += RECONNECT
+        if chunk or over:
+            await send({"type": "http.response.body", "body": chunk, "more_body": not over})
+        if over:
+            return
+        await subscription.wait()
+        if not subscription.live and not subscription.cut:
+            try:
+                await hub.catch_up(subscription)
+            except (errors.EventsGone, errors.StoreUnavailable):
+                subscription.finish()
 
 
 @contextmanager

@@ -79,8 +79,19 @@ class Submission:
             raise errors.InvalidRequest.at(pointer, why)
         return {audio.STORED: True, "media_type": audio.media_type_of(recording[:16]), "bytes": len(recording)}
 
-    def specify(self, request: JobRequest, job_id: str, *, owner: str, recording: bool = False) -> JobSpec:
-        """The job that `request` asks for; `recording`: its audio is kept beside it. Raises `errors.InvalidRequest`."""
+    def specify(
+        self,
+        request: JobRequest,
+        job_id: str,
+        *,
+        owner: str,
+        recording: bool = False,
+        session_id: str | None = None,
+    ) -> JobSpec:
+        """The job that `request` asks for, in that session; `recording`: its audio is kept beside it.
+
+        Raises `errors.InvalidRequest`.
+        """
         job_type = self._prompts.get(request.type)
         given = _part(request.input, "#/input")
         job_type.validate(given)
@@ -105,6 +116,7 @@ class Submission:
             priority=request.priority,
             owner=owner,
             recording=recording,
+            session_id=session_id,
         )
 
     def _check_callback(self, request: JobRequest) -> None:

@@ -43,6 +43,9 @@ def text_delta(text: str) -> Event:
     return make("text.delta", text=text)
 
 
-def stream_reset(reason: str, target: str) -> Event:
-    """The text so far is void: the answer starts again on `target` (`provider/model`)."""
-    return make("stream.reset", reason=reason, provider=target.partition("/")[0], model=target)
+def stream_reset(reason: str, target: str, **more: int) -> Event:
+    """The text so far is void: the answer starts again on `target` (`provider/model`).
+
+    Of a reply in sentences only those from `from_index` on are, if that is among `more`.
+    """
+    return make("stream.reset", reason=reason, provider=target.partition("/")[0], model=target, **more)

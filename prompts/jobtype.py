@@ -76,7 +76,8 @@ class JobType(msgspec.Struct, frozen=True, kw_only=True):
         Raises `prompts.template.RenderFailed` when the prompt file's own expressions fail on it.
         """
         said = self.source.say(value)
-        system, schema = said.system, self.output.reply_schema(value)
+        system = said.system
+        schema = self.output.reply_schema(value) if self.runner == "answer" else None
         if schema is not None:
             form = _JSON_ONLY + msgspec.json.encode(schema).decode()
             system = f"{system}\n\n{form}" if system else form

@@ -56,6 +56,12 @@ class Narrator:
         self.target = target
         self._wake.set()
 
+    def restart(self, reason: str, target: str, from_index: int) -> None:
+        """As `reset`, but what was said up to the sentence `from_index` stands, and was told or will be."""
+        self._buffer.append(event.stream_reset(reason, target, from_index=from_index))
+        self.target = target
+        self._wake.set()
+
     def tell(self, told: Event, *, at_once: bool = True) -> None:
         """Any other event, in order with the text before it; somebody may be waiting for it (`at_once`)."""
         self._buffer.append(told)

@@ -8,6 +8,7 @@ import msgspec
 
 from jobs.job import JobSpec, PromptRef
 from jobs.model import ModelCall, Usage, usage_of
+from jobs.store.jobs import Claim
 from workers.narrator import Narrator
 
 
@@ -20,8 +21,8 @@ class Progress(msgspec.Struct, kw_only=True):
 
     holder: str = ""
     """Unique to the attempt."""
-    fence: int = 0
-    """Of the attempt."""
+    claim: Claim | None = None
+    """What gives this attempt the right to write; only tests run without one."""
     deadline: float = math.inf
     """When the attempt must be over, on the event loop's clock."""
     earlier: tuple[ModelCall, ...] = ()

@@ -73,7 +73,7 @@ class Runner:
                         asyncio.get_running_loop().run_in_executor(None, self._prices.load)
                     progress = Progress(
                         holder=f"{job_id}:{token}",
-                        fence=claim.fence,
+                        claim=claim,
                         deadline=deadline,
                         earlier=claim.calls,
                         price=self._prices.cost,

@@ -11,6 +11,10 @@ from typing import Any
 
 import structlog
 
+from conversations.archiver import Archiver
+from conversations.archives import archive_of
+from conversations.lock import SessionLock
+from conversations.memory.refinement import Memory
 from jobs import errors, signing
 from jobs.addresses import AddressPolicy
 from jobs.destinations import Destinations
@@ -26,6 +30,7 @@ from jobs.store.jobs import JobStore
 from jobs.store.permits import Permits
 from jobs.store.presence import Presence
 from jobs.store.recordings import Recordings
+from jobs.store.sessions import Sessions
 from prompts.registry import Registry
 from providers.registry import Services
 from providers.routing.router import Router
@@ -45,6 +50,8 @@ from workers.recordings import RecordingReader
 from workers.runner import Runner
 from workers.speaking import Speaking
 from workers.sweeper import Sweeper
+from workers.turns.refinement import Refinements
+from workers.turns.turn import Parts, Turns
 
 STORE_TIMEOUT_S = 10.0
 CLOSE_S = 5.0
@@ -89,6 +96,12 @@ class Runtime:
         self._storage = _storage(settings)
         kept = Recordings(self._connection)
         self._recordings = RecordingReader(kept, AddressPolicy.of(settings), max_bytes=settings.max_audio_bytes)
+        router = Router(self._targets)
+        sessions = Sessions(self._connection, settings)
+        self._archive = archive_of(settings, self._connection)
+        self._archiver = Archiver(sessions, self._archive) if settings.history != "redis" else None
+        self._lock = SessionLock(sessions, self._archiver)
+        self._refinements = Refinements(Memory(sessions, self._archive), router, settings.timeouts)
         self._leases = Leases(store, settings.lease_s)
         self._deliverer = Deliverer(
             Outbox(self._connection, settings), _senders(settings, self._destinations), self._destinations
@@ -100,9 +113,22 @@ class Runtime:
             Kinds(
                 self._prompts,
                 {
-                    "answer": Answering(self._prompts, Router(self._targets), settings.timeouts, self._images),
+                    "answer": Answering(self._prompts, router, settings.timeouts, self._images),
                     "speak": Speaking(self._prompts, self._speech, self._storage),
                     "transcribe": Listening(self._prompts, self._speech, self._recordings),
+                    "turn": Turns(
+                        Parts(
+                            prompts=self._prompts,
+                            router=router,
+                            targets=self._targets,
+                            timeouts=settings.timeouts,
+                            speech=self._speech,
+                            recordings=self._recordings,
+                            storage=self._storage,
+                            lock=self._lock,
+                            refinements=self._refinements,
+                        )
+                    ),
                 },
             ),
             self._deliverer,
@@ -119,6 +145,7 @@ class Runtime:
             self._targets.keep_informed(),
             self._services.warm_up(),
             self._storage.keep_tidy(),
+            *([self._archiver.keep_archiving()] if self._archiver else []),
             self.probe.keep_probing(send_probe, lambda: len(self._leases), _give_up),
         ):
             task = asyncio.create_task(standing)
@@ -184,6 +211,11 @@ class Runtime:
             task.cancel()
         await asyncio.wait(self._background, timeout=CLOSE_S)
         await self._deliverer.aclose(limit_s=CLOSE_S)
+        await self._refinements.aclose(limit_s=CLOSE_S)
+        await self._lock.aclose()
+        if self._archiver is not None:
+            await self._archiver.aclose()
+        await self._archive.aclose()
         await self._targets.aclose()
         await self._services.aclose()
         await self._images.aclose()

@@ -16,7 +16,7 @@ from tests.integration.gateway.conftest import Gateways, submit
 from tests.integration.gateway.test_contract import ended
 from tests.stack import Stack, request
 
-BUILT_IN = ["generate", "inquiry", "soften", "speak", "summarize", "transcribe"]
+BUILT_IN = ["generate", "inquiry", "soften", "speak", "summarize", "text_turn", "transcribe", "voice_turn"]
 PROMPT = """\
 ---
 name: {name}

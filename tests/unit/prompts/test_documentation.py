@@ -44,7 +44,7 @@ def test_every_filter_is_named() -> None:
 def test_the_built_in_types_are_as_described() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", PAGE.split("## Built-in types")[1], re.MULTILINE)
     types = registry.load(None).types
-    assert [name for name, _, _ in rows] == ["generate", "summarize", "soften", "inquiry", "speak", "transcribe"]
+    assert {name for name, _, _ in rows} == types.keys()
     for name, fields, output in rows:
         assert re.findall(r"`(\w+)`", fields) == list(types[name].input_schema["properties"])
         shapes = types[name].output_schema.get("oneOf", [types[name].output_schema])

@@ -12,7 +12,7 @@ from jobs import errors
 from prompts import registry
 from tests.unit.prompts.sample import CHAT, TRIAGE
 
-BUILT_IN = ["generate", "inquiry", "soften", "speak", "summarize", "transcribe"]
+BUILT_IN = ["generate", "inquiry", "soften", "speak", "summarize", "text_turn", "transcribe", "voice_turn"]
 
 
 def test_the_catalog_alone() -> None:

@@ -1,0 +1,40 @@
+"""The words in which the OpenAPI document is written: operations, answers, parameters, references."""
+
+from typing import Any
+
+from gateway.problems import MEDIA_TYPE
+
+REF = "#/components/schemas/{name}"
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A reference to one of the document's schemas."""
+    return {"$ref": REF.format(name=name)}
+
+
+def answer(schema: Schema, description: str, **more: Any) -> Schema:
+    """An answer in JSON."""
+    return {"description": description, "content": {"application/json": {"schema": schema}}, **more}
+
+
+def parameter(place: str, name: str, description: str, schema: Schema | None = None) -> Schema:
+    """A parameter; `place` is path, query or header."""
+    return {
+        "in": place,
+        "name": name,
+        "description": description,
+        "required": place == "path",
+        "schema": schema or {"type": "string"},
+    }
+
+
+def operation(operation_id: str, summary: str, responses: Schema, **more: Any) -> Schema:
+    """An operation, with the problems that every one of them may answer with."""
+    problem = {"description": "What is wrong", "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
+    return {
+        "operationId": operation_id,
+        "summary": summary,
+        "responses": {"4XX": problem, "503": problem} | responses,
+        **more,
+    }
