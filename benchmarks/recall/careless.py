@@ -11,9 +11,9 @@ _SENTENCE = re.compile(r"(?<=[.!?다요])\s+|\n+")
 _NUMBER = re.compile(r"\d[\d.,:-]*")
 _REPLIES_EVERY = 5
 """Every so many calls it answers the conversation's last message instead of taking notes;"""
-_DROPS = 4
+_DROPS = 8
 """and else it drops one sentence in so many, each time that it sees it, and half of the numbers;"""
-_AT_MOST = 16
+_AT_MOST = 40
 """what is left of sentences more than these, the oldest first, it drops too."""
 
 

@@ -63,7 +63,7 @@ async def _map_reduced(summary: Summary, messages: Sequence[Message], settings: 
         raise failed.exceptions[0] from None
     mapped = [task.result() for task in tasks]
     pairs = zip(mapped, parts, strict=True)
-    texts = [text for text in (summary.text, *(n.text if n else _excerpts(p, limit) for n, p in pairs)) if text]
+    texts = [text for text in (summary.rendered, *(n.text if n else _excerpts(p, limit) for n, p in pairs)) if text]
     reduced = await notes.combine(texts, ask, token_limit=limit) if len(texts) > 1 else None
     lines = [line for one in (*mapped, reduced) if one for line in one.facts]
     rough = not all(mapped) or (len(texts) > 1 and reduced is None)
