@@ -13,7 +13,7 @@ from jobs import destinations, errors, settings, signing
 from jobs.destinations import Destinations
 from jobs.settings import Destination, Settings
 
-OURS, BEFORE, THEIRS, EARLIER = (signing.new_secret() for _ in range(4))
+OURS, BEFORE, THEIRS, EARLIER = (f"whsec_{base64.b64encode(bytes([n]) * 32).decode()}" for n in range(4))
 KEY = signing.new_signing_key()
 BODY = '{"type":"job.succeeded","주문":4711}'.encode()
 

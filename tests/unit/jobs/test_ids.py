@@ -8,7 +8,7 @@ from jobs import errors, ids
 
 SHARDS = st.integers(0, ids.MAX_SHARDS - 1)
 TIMES = st.integers(0, 2**48 - 1)
-ID = ids.new("job", 7, at_ms=1_700_000_000_000)
+ID = "job_01HF7YAT00JWB404Y7V8NJRN07"
 
 
 @given(SHARDS, TIMES)
