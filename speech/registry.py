@@ -1,9 +1,15 @@
 """Which speech services there are, and the one instance of each that a process shares."""
 
+import asyncio
 from collections.abc import Callable
+
+import structlog
 
 from jobs.settings import Settings
 from speech.service import SpeechToText, TextToSpeech
+
+WARM_UP_AFTER_S = 2.0
+_log = structlog.get_logger(__name__)
 
 
 def _offline_speech(_: Settings) -> TextToSpeech:
@@ -66,6 +72,15 @@ class SpeechServices:
         if name not in self._listening:
             self._listening[name] = LISTENING[name](self._settings)
         return self._listening[name]
+
+    async def warm_up(self) -> None:
+        """Loads the services that the settings name, after those who are asked for at once had their time."""
+        await asyncio.sleep(WARM_UP_AFTER_S)
+        for service in (self.text_to_speech(), self.speech_to_text()):
+            try:
+                await service.warm_up()
+            except Exception as error:  # noqa: BLE001 - what an SDK raises the first call will tell in our words
+                _log.info("speech_not_ready", service=service.name, error=type(error).__name__)
 
     async def aclose(self) -> None:
         """Closes those that were made."""

@@ -119,6 +119,10 @@ class TextToSpeech(Protocol):
         """
         ...
 
+    async def warm_up(self) -> None:
+        """Does what the first call would otherwise wait for: an SDK takes a while to load. Raises as a call does."""
+        ...
+
     async def aclose(self) -> None:
         """Closes what the service holds open."""
         ...
@@ -195,6 +199,10 @@ class SpeechToText(Protocol):
         Raises a class of `speech.errors`: `BadAudio` for what is no audio. Attempts, limits and cancellation as for
         `TextToSpeech.synthesize`.
         """
+        ...
+
+    async def warm_up(self) -> None:
+        """Does what the first call would otherwise wait for: an SDK takes a while to load. Raises as a call does."""
         ...
 
     async def aclose(self) -> None:

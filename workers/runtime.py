@@ -144,6 +144,7 @@ class Runtime:
             Sweeper(store, self._dispatch).keep_sweeping(),
             self._targets.keep_informed(),
             self._services.warm_up(),
+            self._speech.warm_up(),
             self._storage.keep_tidy(),
             *([self._archiver.keep_archiving()] if self._archiver else []),
             self.probe.keep_probing(send_probe, lambda: len(self._leases), _give_up),

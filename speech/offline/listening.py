@@ -70,6 +70,9 @@ class OfflineRecognition:
             duration_s=heard.samples / RATE,
         )
 
+    async def warm_up(self) -> None:
+        """Starts nothing: the engines take memory that only those should spend who use them."""
+
     async def aclose(self) -> None:
         """See `SpeechToText`."""
         await self._engine.aclose()

@@ -68,6 +68,9 @@ class OfflineSpeech:
             duration_s=samples / RATE,
         )
 
+    async def warm_up(self) -> None:
+        """Starts nothing: the engines take memory that only those should spend who use them."""
+
     async def aclose(self) -> None:
         """See `TextToSpeech`."""
         await self._engine.aclose()

@@ -66,6 +66,15 @@ class PollySpeech:
             duration_s=size / _SAMPLE / how.sample_rate if utterance.format == "pcm" else None,
         )
 
+    async def warm_up(self) -> None:
+        """See `TextToSpeech`."""
+
+        def work() -> None:
+            with translated(PROVIDER):
+                self._amazon.client(PROVIDER)
+
+        await self._amazon.run(work)
+
     async def aclose(self) -> None:
         """See `TextToSpeech`."""
         await self._amazon.aclose()

@@ -78,6 +78,9 @@ class TranscribeBatch:
             yield segment
         yield transcript
 
+    async def warm_up(self) -> None:
+        """See `SpeechToText`. A batch takes so long that nobody would notice."""
+
     async def aclose(self) -> None:
         """See `SpeechToText`. What is being deleted is deleted first."""
         if self._tidying:

@@ -1,6 +1,7 @@
 """`TranscribeStreaming`: live audio and recordings over Transcribe's WebSocket, seconds faster than a batch."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,11 @@ class TranscribeStreaming:
             duration_s=pcm.duration_s if pcm is not None else sender.result() / BYTES / rate,
         )
 
+    async def warm_up(self) -> None:
+        """See `SpeechToText`. Decoding has libraries of its own."""
+        await asyncio.to_thread(_load)
+        await self._endpoint.presigned({})
+
     async def aclose(self) -> None:
         """See `SpeechToText`. Each stream has a connection of its own, closed at its end."""
 
@@ -96,6 +102,11 @@ class TranscribeStreaming:
             if (early := start + number * _CHUNK_S / self._speed - loop.time()) > 0:
                 await asyncio.sleep(early)
             yield chunk
+
+
+def _load() -> None:
+    for library in ("numpy", "soundfile", "soxr", "websockets.asyncio.client"):
+        importlib.import_module(library)
 
 
 def _query(recording: Recording) -> tuple[dict[str, str], str]:
