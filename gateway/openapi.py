@@ -222,7 +222,7 @@ def _audio() -> Schema:
         parameters=[
             _JOB_ID,
             parameter("path", "name", "As in the link of the job's output"),
-            parameter("header", "Range", "One range of bytes"),
+            parameter("header", "Range", "One range of bytes", {"type": "string", "pattern": r"^bytes=\d*-\d*$"}),
         ],
     )
 

@@ -107,30 +107,43 @@ class Instructed(msgspec.Struct, frozen=True, kw_only=True):
     """As of `Written`, and of what the session gives (`SESSION_FIELDS`)."""
     audio: bool
     """Whether the input has a field with audio."""
+    images: bool = False
+    """Whether the input has a field with images."""
 
     def problems(self, value: Mapping[str, Any]) -> list[Problem]:
-        """What is wrong with the audio."""
+        """What is wrong with the audio and the images."""
+        found: list[Problem] = []
         wrong = audio.problem(value[audio.FIELD]) if self.audio and audio.FIELD in value else None
-        if wrong is None:
-            return []
-        field, detail = wrong
-        return [Problem((audio.FIELD, field) if field else (audio.FIELD,), detail)]
+        if wrong is not None:
+            field, detail = wrong
+            found.append(Problem((audio.FIELD, field) if field else (audio.FIELD,), detail))
+        return [*found, *messages.image_problems(self._images(value), (IMAGES,))]
 
     def prefill(self, value: Mapping[str, Any]) -> None:
         """None: the last word is the user's."""
 
     def urls(self, value: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-        """That of the audio."""
+        """Those of the audio and of the images."""
         given = value.get(audio.FIELD) if self.audio else None
         if given and given.get("url"):
             yield (audio.FIELD, "url"), given["url"]
+        for index, item in enumerate(self._images(value)):
+            if "url" in item:
+                yield (IMAGES, index, "url"), item["url"]
 
     def say(self, value: Mapping[str, Any]) -> Said:
-        """The system part alone; `value` may hold the session's fields."""
+        """The system part, and what is said besides words; `value` may hold the session's fields."""
         system = self.system.render({**self.defaults, **value}) if self.system else ""
-        return Said(system=system or None, messages=())
+        shown = messages.images(self._images(value), (IMAGES,))
+        return Said(system=system or None, messages=(Turn("user", shown),) if shown else ())
+
+    def _images(self, value: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        found: Sequence[Mapping[str, Any]] = value.get(IMAGES, ()) if self.images else ()
+        return found
 
 
+IMAGES = "images"
+"""The input field with `[{url} or {media_type, base64}, …]`."""
 SESSION_FIELDS = ("instructions", "language", "context", "now")
 """What the system part of a turn may speak of besides the input: the session's persona; the tag of its language; its
 attributes, one `name: value` to a line; date and time. Each is a text, which may be empty."""

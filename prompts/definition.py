@@ -297,7 +297,12 @@ class _Definition:
         if runner == "turn":
             fields = {**fields, **dict.fromkeys(SESSION_FIELDS, Field(free=False, always=True))}
             defaults = {**defaults, **dict.fromkeys(SESSION_FIELDS, "")}
-        return Instructed(system=self._part("system", fields), defaults=defaults, audio=audio.FIELD in self._properties)
+        return Instructed(
+            system=self._part("system", fields),
+            defaults=defaults,
+            audio=audio.FIELD in self._properties,
+            images=runner == "turn" and conversation.IMAGES in self._properties,
+        )
 
     def _part(self, name: str, fields: Mapping[str, Field]) -> Template | None:
         section = self._file.sections.get(name)

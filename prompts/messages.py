@@ -43,6 +43,33 @@ def image_urls(messages: Sequence[Mapping[str, Any]], at: Path) -> Iterator[tupl
                 yield (*at, index, "content", position, "url"), part["url"]
 
 
+def image_problems(given: Sequence[Mapping[str, Any]], at: Path) -> list[Problem]:
+    """What is wrong with images that stand by themselves at `at`."""
+    reader = _read_images(given)
+    return [Problem((*at, *problem.path), problem.detail) for problem in reader.problems]
+
+
+def images(given: Sequence[Mapping[str, Any]], at: Path) -> tuple[Part, ...]:
+    """Valid images that stand by themselves at `at`."""
+    parts = _read_images(given).turns
+    return tuple(
+        ImageUrl(part.url, pointer(("input", *at, index, "url"))) if isinstance(part, ImageUrl) else part
+        for turn in parts
+        for index, part in enumerate(turn.parts)
+    )
+
+
+def _read_images(given: Sequence[Mapping[str, Any]]) -> "_Reader":
+    reader = _Reader(())
+    if given:
+        parts: list[Part] = []
+        for index, item in enumerate(given[: image.COUNT_LIMIT]):
+            if (part := reader.image((index,), dict(item))) is not None:
+                parts.append(part)
+        reader.turns.append(Turn("user", tuple(parts)))
+    return reader
+
+
 class _Reader:
     """Reads one message after the other."""
 
@@ -142,7 +169,7 @@ class _Reader:
             return None
         self.images += 1
         if self.images <= image.COUNT_LIMIT:
-            return self._image(path, part)
+            return self.image(path, part)
         if self.images == image.COUNT_LIMIT + 1:
             self._wrong(self._at, f"must have at most {image.COUNT_LIMIT} images, all together")
         return None
@@ -159,7 +186,8 @@ class _Reader:
             return Text(part["text"])
         return None
 
-    def _image(self, path: Path, part: dict[str, str]) -> Image | ImageUrl | None:
+    def image(self, path: Path, part: dict[str, str]) -> Image | ImageUrl | None:
+        """The image in a part."""
         match part.keys() - {"type"}:
             case names if names == {"url"}:
                 return ImageUrl(part["url"], pointer(("input", *path, "url")))

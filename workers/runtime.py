@@ -124,6 +124,7 @@ class Runtime:
                             timeouts=settings.timeouts,
                             speech=self._speech,
                             recordings=self._recordings,
+                            images=self._images,
                             storage=self._storage,
                             lock=self._lock,
                             refinements=self._refinements,

@@ -6,7 +6,7 @@ spoken as soon as its end is certain, and the memory is refined when the reply i
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from jobs.model import ModelCall, Usage, split_model
 from jobs.settings import Timeouts
 from jobs.store.sessions import Draft
 from prompts import audio
-from prompts.registry import JobType, Registry
+from prompts.registry import JobType, Registry, Rendered
 from providers import errors as provider_errors
 from providers.routing.router import Asked, Limits, Question, Restart, Router
 from providers.routing.target import Targets
@@ -28,6 +28,8 @@ from speech.registry import SpeechServices
 from speech.service import AudioFormat, Recording, Transcript
 from speech.storage import AudioStorage
 from workers.answering import OutputTruncated
+from workers.asking import ask_of, images_named
+from workers.images import Images
 from workers.listener import Listener
 from workers.narrator import Narrator
 from workers.progress import Progress
@@ -54,6 +56,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     speech: SpeechServices
     recordings: RecordingReader
+    images: Images
     storage: AudioStorage
     lock: SessionLock
     refinements: Refinements
@@ -78,11 +81,31 @@ class Turns:
             if spec.session_id is not None:
                 if progress.claim is None:
                     raise ValueError("a turn in a session needs a claim")
-                session = await stack.enter_async_context(self._parts.lock.held(progress.claim))
+                session = await _entered(stack, self._parts.lock.held(progress.claim), hearing)
             heard = await hearing if hearing else None
             await turn.take(session, heard)
         if spec.session_id is not None:
             self._parts.refinements.begin(spec.session_id, spec.targets)
+
+
+async def _entered(
+    stack: AsyncExitStack,
+    session: AbstractAsyncContextManager[SessionTurn],
+    hearing: asyncio.Task[Transcript] | None,
+) -> SessionTurn:
+    """The session once it is this turn's time. Raises what `hearing` raises, as soon as it does."""
+    if hearing is None:
+        return await stack.enter_async_context(session)
+    entering = asyncio.create_task(stack.enter_async_context(session))
+    try:
+        await asyncio.wait((hearing, entering), return_when=asyncio.FIRST_EXCEPTION)
+        if hearing.done():
+            hearing.result()
+        return await entering
+    finally:
+        if not entering.done():
+            entering.cancel()
+            await asyncio.gather(entering, return_exceptions=True)
 
 
 class _Turn:
@@ -180,6 +203,8 @@ class _Turn:
             messages = context.of(recalled, [message]).messages
         else:
             messages = (Message(role="user", parts=(Text(said),)),)
+        if rendered.messages:
+            messages = (*messages[:-1], await self._shown(rendered, messages[-1]))
         return Ask(
             model="",
             system=rendered.system,
@@ -188,6 +213,12 @@ class _Turn:
             task=self._spec.type,
             subject={"text": said},
         )
+
+    async def _shown(self, rendered: Rendered, last: Message) -> Message:
+        """What was said last, together with the images that were shown."""
+        fetched = await self._parts.images.fetch(images_named(rendered))
+        (shown,) = ask_of(rendered, fetched, task="", subject={}).messages
+        return msgspec.structs.replace(last, parts=(*last.parts, *shown.parts))
 
     def _manner(self, session: SessionTurn | None, language: str) -> Manner | None:
         """How the reply is to be spoken; `None`: not at all."""

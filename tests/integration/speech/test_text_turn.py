@@ -1,6 +1,7 @@
 """Turns by text: streamed in sentences, kept in the session, in order, and consistent when something fails."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ringback.testing.inbox import CallbackInbox
 from ringback.testing.script import Script
 from ringback.testing.vendors.server import VendorServer
+from tests.gallery import JPEG, Gallery
 from tests.integration.gateway import eventsource
 from tests.integration.speech import talk
 from tests.integration.speech.conftest import Talking
@@ -131,6 +133,22 @@ async def test_a_text_turn_can_be_spoken(talking: Talking, vendor_server: Vendor
         )
 
 
+async def test_what_is_shown_goes_along(talking: Talking, vendor_server: VendorServer) -> None:
+    vendor_server.script(Script(deltas=REPLY))
+    session = talk.session(talking.url, model="openai/gpt-4o")
+    with Gallery() as gallery:
+        shown = {"media_type": "image/jpeg", "base64": base64.b64encode(JPEG).decode()}
+        body = {"text": SAID, "images": [{"url": f"{gallery.url}/png"}, shown]}
+        turn = await talk.take(talking.url, session, json=body)
+        assert turn.job["status"] == "succeeded"
+        parts = asked(vendor_server)["messages"][-1]["content"]
+        assert [part["type"] for part in parts] == ["text", "image_url", "image_url"]
+        body = {"text": SAID, "images": [{"url": f"{gallery.url}/html"}]}
+        turn = await talk.take(talking.url, session, json=body)
+        assert turn.job["error"]["code"] == "image_unavailable"
+        assert turn.job["error"]["message"].startswith("#/input/images/0/url")
+
+
 async def test_a_model_that_breaks_off_is_replaced(talking: Talking, vendor_server: VendorServer) -> None:
     vendor_server.enqueue(Script(deltas=REPLY, fault="cut", fault_after=4))
     vendor_server.script(Script(deltas=("다시 ", "말씀드릴게요. ", "내일 도착합니다.")))
@@ -204,6 +222,9 @@ async def test_the_memory_is_refined_after_the_reply(talking: Talking, vendor_se
         ({"text": "x", "model": "nobody/x"}, "#/model"),
         ({"text": "x", "priority": "now"}, "#/priority"),
         ({"text": "x", "metadata": []}, "#/metadata"),
+        ({"text": "x", "images": [{}]}, "#/images/0"),
+        ({"text": "x", "images": [{"url": "http://10.0.0.1/x"}]}, "#/images/0/url"),
+        ({"text": "x", "images": [{"media_type": "image/png", "base64": "AAAA"}]}, "#/images/0/base64"),
     ],
 )
 def test_what_is_refused_at_once(talking: Talking, body: dict[str, Any], pointer: str) -> None:
