@@ -61,6 +61,9 @@ class Amazon:
             # Buckets as paths where the endpoint is not Amazon's own, which knows no names below its own.
             s3={"addressing_style": "path" if os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"},
         )
+        if service == "s3":
+            # Links would else be signed as buckets made since 2020 do not take it.
+            config = config.merge(Config(signature_version="s3v4"))
         try:
             client = session().client(service, config=config)
         except ValueError as error:
