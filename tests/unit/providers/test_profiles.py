@@ -80,7 +80,7 @@ def lacks(target: str) -> set[str]:
         ("openai/o1-mini", {"images", "tools", "json_schema", "system", "prefill"}, 128_000),
         ("openai/o3", {"prefill"}, 200_000),
         ("openai/qwen3-32b", set(), None),
-        ("offline/rules", {"images", "tools", "json_schema", "prefill"}, None),
+        ("offline/rules", {"images", "tools", "prefill"}, None),
         ("fake/echo", {"images", "tools", "json_schema"}, None),
         ("fake/", {"images", "tools", "json_schema"}, None),
     ],
