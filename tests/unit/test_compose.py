@@ -124,3 +124,9 @@ def test_the_image_has_what_celery_needs_to_speak_to_redis() -> None:
     assert needs
     locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements" / "run.txt").read_text(), re.MULTILINE)
     assert {re.split(r"[^a-z0-9-]", line)[0] for line in needs} <= set(locked)
+
+
+def test_the_roles_share_the_data_directory() -> None:
+    shared = {tuple(COMPOSE["services"][role]["volumes"]) for role in ROLES}
+    assert shared == {(f"ringback-data:{environment()['RINGBACK_DATA_DIR']}",)}
+    assert "ringback-data" in COMPOSE["volumes"]
