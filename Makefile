@@ -12,13 +12,16 @@ up: $(VENV)/.run
 	$(BIN)/ringback up $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# More than there are cores: much of what tests do is waiting.
+PROCESSES ?= 3
 
 # A long storm; CHAOS_SEED=… repeats one.
 chaos: export CHAOS_SEED ?= random

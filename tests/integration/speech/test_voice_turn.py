@@ -351,3 +351,38 @@ async def test_a_recording_that_cannot_be_understood_waits_for_nobody(
     turn = await voiced(talking, korean)
     assert turn.names[-1] == "job.succeeded"
     assert talk.history(talking.url, korean)[-2:] == [("user", SAID), ("assistant", "".join(REPLY))]
+
+
+async def test_a_turn_out_of_time_keeps_what_was_heard(
+    talking: Talking, korean: str, vendor_server: VendorServer
+) -> None:
+    vendor_server.reset()
+    vendor_server.script(Script(deltas=REPLY, delta_s=0.05, fault="stall", fault_after=5))
+    turn = await voiced(talking, korean, deadline='{"total_s": 2}')
+    assert (turn.job["status"], turn.job["error"]["code"]) == ("failed", "deadline_exceeded")
+    assert turn.job["output"]["transcript"] == SAID
+    user, assistant = request(f"{talking.url}/v1/sessions/{korean}/history").json["items"]
+    assert user["text"] == SAID
+    assert assistant["text"]
+    assert "".join(REPLY).startswith(assistant["text"])
+    assert assistant["extra"]["incomplete"]
+
+
+async def test_a_turn_that_is_cut_at_its_token_limit(
+    talking: Talking, korean: str, vendor_server: VendorServer
+) -> None:
+    vendor_server.reset()
+    vendor_server.script(Script(deltas=REPLY, finish="length"))
+    turn = await voiced(talking, korean)
+    assert (turn.job["status"], turn.job["error"]["code"]) == ("failed", "output_truncated")
+    assert turn.job["output"]["text"] == "".join(REPLY)
+    assert all("audio" in sentence for sentence in turn.job["output"]["sentences"])
+    assert talk.history(talking.url, korean)[-1] == ("assistant", "".join(REPLY))
+
+
+async def test_a_reply_of_nothing_is_a_failure(talking: Talking, korean: str, vendor_server: VendorServer) -> None:
+    vendor_server.reset()
+    vendor_server.script(Script(deltas=("\n",)))
+    turn = await voiced(talking, korean)
+    assert (turn.job["status"], turn.job["error"]["code"]) == ("failed", "output_invalid")
+    assert talk.history(talking.url, korean) == [("user", SAID)]

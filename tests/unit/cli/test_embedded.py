@@ -1,6 +1,7 @@
 """The embedded Valkey, for real: where it is, and what survives a kill."""
 
 import os
+import shutil
 import stat
 import subprocess
 import tempfile
@@ -79,9 +80,11 @@ def test_a_log_cut_in_mid_record_does_not_keep_it_from_starting(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["한글 폴더 100% #?", "long" * 40], ids=["odd", "long"])
-def test_it_runs_in_any_directory(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = tmp_path / "short"
-    short.mkdir()
+def test_it_runs_in_any_directory(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    short = Path(tempfile.mkdtemp())  # a socket's path must be short, and tmp_path need not be
+    request.addfinalizer(lambda: shutil.rmtree(short))
     monkeypatch.setattr(tempfile, "tempdir", str(short))
     home = tmp_path / name
     home.mkdir()

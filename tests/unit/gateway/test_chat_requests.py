@@ -338,7 +338,6 @@ def test_a_providers_pause_is_passed_on() -> None:
     assert "Retry-After" not in problems.of_job("failed", JobError(code="provider_rate_limited", message="x")).headers
 
 
-
 def test_every_error_of_a_request_has_the_status_that_is_documented() -> None:
     known = documented()
     for kind in (
