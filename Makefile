@@ -5,6 +5,8 @@ LITELLM := .venv-litellm
 BIN := $(VENV)/bin
 PACKAGES := jobs prompts providers speech conversations workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# Of a test run; more than there are cores, for much of what tests do is waiting.
+PROCESSES ?= 3
 
 .PHONY: up test chaos lint bench eval-memory bench-litellm lock clean
 
@@ -19,9 +21,6 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-# More than there are cores: much of what tests do is waiting.
-PROCESSES ?= 3
 
 # A long storm; CHAOS_SEED=… repeats one.
 chaos: export CHAOS_SEED ?= random
