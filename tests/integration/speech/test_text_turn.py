@@ -251,3 +251,17 @@ async def test_korean_without_any_vendor_is_text_only(offline: Talking) -> None:
     assert {sentence["error"]["code"] for sentence in sentences} == {"unsupported"}
     plain = await talk.take(offline.url, session, json={"text": "안녕하세요"})
     assert not any("error" in sentence for sentence in plain.job["output"]["sentences"])
+
+
+async def test_a_turn_without_a_session(talking: Talking, vendor_server: VendorServer, speech_server: Any) -> None:
+    vendor_server.script(Script(deltas=REPLY))
+    given = {"text": SAID, "speech": {}, "instructions": "Answer in Korean."}
+    body = {"type": "text_turn", "input": given, "model": MODEL}
+    reply = request(f"{talking.url}/v1/jobs", method="POST", body=body)
+    events = await eventsource.read(talking.url + reply.json["links"]["events"])
+    job = events[-1].data
+    assert (job["status"], job["session_id"]) == ("succeeded", None)
+    # Nobody said which language it is: the script of what was said does.
+    assert {sentence["audio"]["voice"] for sentence in job["output"]["sentences"]} == {"Seoyeon"}
+    assert asked(vendor_server)["system"][0]["text"].startswith("Answer in Korean.")
+    assert len(asked(vendor_server)["messages"]) == 1
