@@ -80,14 +80,13 @@ def test_a_log_cut_in_mid_record_does_not_keep_it_from_starting(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["한글 폴더 100% #?", "long" * 40], ids=["odd", "long"])
-def test_it_runs_in_any_directory(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    short = Path(tempfile.mkdtemp())  # a socket's path must be short, and tmp_path need not be
-    request.addfinalizer(lambda: shutil.rmtree(short))
-    monkeypatch.setattr(tempfile, "tempdir", str(short))
-    home = tmp_path / name
+def test_it_runs_in_any_directory(name: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    base = Path(tempfile.mkdtemp())  # a socket's path must be short, and tmp_path need not be
+    request.addfinalizer(lambda: shutil.rmtree(base))
+    short, home = base / "short", base / name
+    short.mkdir()
     home.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(short))
     for _ in range(2):
         with running(home) as (_process, client):
             client.incr("runs")
