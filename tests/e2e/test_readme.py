@@ -50,6 +50,7 @@ def tour(tmp_path: Path) -> Iterator[tuple[Up, Callable[[str], str], Path]]:
         def shell(command: str) -> str:
             command = command.replace("http://localhost:8000", up.url).replace("localhost:8000", up.url)
             command = command.replace("127.0.0.1:9000", f"127.0.0.1:{port}").replace("python3", sys.executable)
+            command = command.replace("examples/", f"{ROOT}/examples/")
             done = subprocess.run(
                 ["bash", "-euc", f"touch .vars; source .vars; {command}\ndeclare -p JOB > .vars 2>/dev/null || true"],
                 cwd=tmp_path,
@@ -91,4 +92,4 @@ def test_the_tour_prints_what_it_shows(tour: tuple[Up, Callable[[str], str], Pat
             while log.read_text().count("\n") < 3 and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert matches(log.read_text().replace(re.findall(r"127.0.0.1:(\d+)", log.read_text())[0], "9000"), shown)
-    assert ran == 5
+    assert ran == 6
