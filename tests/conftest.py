@@ -1,14 +1,27 @@
 """Fixtures shared by all tests: a real store, and a whole running Ringback."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from jobs.settings import Settings
 from jobs.store.connection import Connection
 from ringback.testing.vendors.server import VendorServer
 from tests.stack import Process, Stack
+
+# The same examples in every run, however busy the machine is; HYPOTHESIS_PROFILE=random looks for new ones.
+hypothesis.settings.register_profile(
+    "same",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile("random", hypothesis.settings.get_profile("same"), derandomize=False)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 @pytest.fixture(scope="session")
