@@ -5,8 +5,8 @@ LITELLM := .venv-litellm
 BIN := $(VENV)/bin
 PACKAGES := jobs prompts providers speech conversations workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
-# Of a test run; more than there are cores, for much of what tests do is waiting.
-PROCESSES ?= 3
+# Of a test run. More are faster, but some tests wait only so long for what they start.
+PROCESSES ?= 2
 
 .PHONY: up test chaos lint bench eval-memory bench-litellm lock clean
 
