@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
-import msgspec
 import structlog
 
 from jobs import errors
-from jobs.job import Deadline, JobSpec
-from jobs.model import ModelCall, Usage, split_model
+from jobs.job import JobSpec
+from jobs.model import split_model
 from jobs.settings import Timeouts
 from prompts.registry import JobType, Registry, ReplyInvalid
 from prompts.turn import ToolCall
 from providers import errors as provider_errors
-from providers.routing.router import Asked, Limits, Question, Restart, Router
+from providers.routing.router import Asked, Restart, Router
 from providers.service import Answer, Ask, Delta
-from workers.asking import ask_of, images_named
+from workers.asking import ask_of, images_named, question_of, recorder
 from workers.images import Images
 from workers.narrator import Narrator
 from workers.progress import Progress
@@ -43,10 +42,7 @@ class Answering:
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
         """Leaves the output in `progress`. Raises `errors.JobFailure`."""
         job_type = self._prompts.get(spec.type)
-        # This worker's file is the one that answers, even if it is not the one that the gateway accepted with.
-        progress.prompt = job_type.ref
-        value: dict[str, Any] = msgspec.json.decode(spec.input)
-        job_type.validate(value)
+        value = progress.begin(spec, job_type)
         rendered = job_type.render(value)
         fetched = await self._images.fetch(images_named(rendered))
         ask = ask_of(rendered, fetched, task=spec.type, subject=value)
@@ -67,12 +63,6 @@ class Answering:
         except ReplyInvalid as invalid:
             raise errors.OutputInvalid(f"{errors.OutputInvalid.__doc__} The last problem: {invalid}") from invalid
 
-    def _limits(self, deadline: Deadline) -> Limits:
-        return Limits(
-            first_token_s=deadline.first_token_s or self._timeouts.first_token_s,
-            stall_s=deadline.stall_s or self._timeouts.stall_s,
-        )
-
     async def _stream(
         self,
         spec: JobSpec,
@@ -81,22 +71,8 @@ class Answering:
         narrator: Narrator,
         progress: Progress,
     ) -> Answer:
-        question = Question(
-            ask=ask,
-            targets=tuple(asked),
-            limits=self._limits(spec.deadline),
-            deadline=progress.deadline,
-            holder=progress.holder,
-            priority=spec.priority,
-            hedge=spec.hedge,
-        )
-
-        def record(call: ModelCall) -> None:
-            call = progress.record(call)
-            if call.outcome == "answered" or call.usage != Usage():
-                narrator.usage("answer", call)
-
-        async with aclosing(self._router.answer(question, record)) as items:
+        question = question_of(spec, ask, asked, self._timeouts, progress)
+        async with aclosing(self._router.answer(question, recorder("answer", narrator, progress))) as items:
             async for item in items:
                 match item:
                     case Delta(text):

@@ -1,17 +1,51 @@
-"""From a rendered prompt to what a provider is asked."""
+"""From a rendered prompt to what is asked, and what keeps account of it."""
 
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, assert_never
 
+from jobs.job import JobSpec
+from jobs.model import ModelCall, Usage
+from jobs.settings import Timeouts
 from prompts import image, turn
 from prompts.conversation import Rendered
+from providers.routing.router import Limits, Question
 from providers.service import Ask, Image, Message, Part, Text, Tool, ToolCall, ToolResult
+from workers.narrator import Narrator
+from workers.progress import Progress
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 """Ids of tool calls that every vendor takes: OpenAI no longer ones, Anthropic and Bedrock no other characters."""
+
+
+def question_of(spec: JobSpec, ask: Ask, targets: Sequence[str], timeouts: Timeouts, progress: Progress) -> Question:
+    """What the router is asked for a job; `timeouts` hold where the job's own deadline says nothing."""
+    deadline = spec.deadline
+    return Question(
+        ask=ask,
+        targets=tuple(targets),
+        limits=Limits(
+            first_token_s=deadline.first_token_s or timeouts.first_token_s,
+            stall_s=deadline.stall_s or timeouts.stall_s,
+        ),
+        deadline=progress.deadline,
+        holder=progress.holder,
+        priority=spec.priority,
+        hedge=spec.hedge,
+    )
+
+
+def recorder(stage: str, narrator: Narrator, progress: Progress) -> Callable[[ModelCall], None]:
+    """What keeps every call of a stage, and tells those that were answered or used something."""
+
+    def record(call: ModelCall) -> None:
+        call = progress.record(call)
+        if call.outcome == "answered" or call.usage != Usage():
+            narrator.usage(stage, call)
+
+    return record
 
 
 def images_named(rendered: Rendered) -> Iterator[turn.ImageUrl]:

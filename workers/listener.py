@@ -1,7 +1,6 @@
 """Listens for a job: a recording within time limits, tried again once, and counted; partial results are told."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import cast
@@ -13,7 +12,7 @@ from jobs.model import ModelCall, Outcome, Usage
 from speech import errors
 from speech.service import Partial, Recording, Segment, SpeechToText, Transcript
 from workers.narrator import Narrator
-from workers.speaker import BACKOFF_S, PATIENCE_S
+from workers.patience import next_of, pause_s
 
 SILENCE_S = 20.0
 """Seconds without any result, from services that tell of them as they come; and"""
@@ -41,8 +40,8 @@ class Listener:
         try:
             heard = await self._once(recording)
         except errors.SpeechError as error:
-            pause = error.retry_after if error.retry_after is not None else random.uniform(0, BACKOFF_S)  # noqa: S311
-            if not error.retryable or pause > PATIENCE_S:
+            pause = pause_s(error)
+            if pause is None:
                 raise
             await asyncio.sleep(pause)
             heard = await self._once(recording)
@@ -61,7 +60,7 @@ class Listener:
         try:
             async with aclosing(stream):
                 while heard is None:
-                    item = await self._next(stream, limit_s)
+                    item = await next_of(stream, limit_s, what="result", provider=self._service.name)
                     if first_s is None:
                         first_s = loop.time() - began
                     if isinstance(item, Transcript):
@@ -91,16 +90,6 @@ class Listener:
         if not self._service.capabilities().live or not isinstance(recording.audio, bytes):
             return None
         return SILENCE_S + len(recording.audio) / _BYTES_A_SECOND
-
-    async def _next(self, stream: AsyncGenerator[_Item, None], limit_s: float | None) -> _Item:
-        name = self._service.name
-        try:
-            async with asyncio.timeout(limit_s):
-                return await anext(stream)
-        except TimeoutError:
-            raise errors.TimedOut(f"No result came for {limit_s:g} s.", provider=name) from None
-        except StopAsyncIteration:
-            raise errors.StreamInterrupted(provider=name) from None
 
 
 class _Told:

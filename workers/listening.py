@@ -1,9 +1,5 @@
 """Runs jobs that write down what is said."""
 
-from typing import Any
-
-import msgspec
-
 from jobs.job import JobSpec
 from jobs.model import ModelCall
 from prompts.registry import Registry
@@ -27,10 +23,7 @@ class Listening:
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
         """Leaves the transcript in `progress`. Raises `errors.JobFailure`."""
         job_type = self._prompts.get(spec.type)
-        progress.prompt = job_type.ref
-        given: dict[str, Any] = msgspec.json.decode(spec.input)
-        job_type.validate(given)
-        value = job_type.filled(given)
+        value = job_type.filled(progress.begin(spec, job_type))
         recording = Recording(
             audio=await self._recordings.read(spec, value),
             language=value.get("language") or "",

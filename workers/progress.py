@@ -9,6 +9,7 @@ import msgspec
 from jobs.job import JobSpec, PromptRef
 from jobs.model import ModelCall, Usage, usage_of
 from jobs.store.jobs import Claim
+from prompts.jobtype import JobType
 from workers.narrator import Narrator
 
 
@@ -36,6 +37,16 @@ class Progress(msgspec.Struct, kw_only=True):
     """The prompt that was rendered; `None` before that."""
     timings: dict[str, float] = {}
     """When it came to its stages, in seconds from the start of the run."""
+
+    def begin(self, spec: JobSpec, job_type: JobType) -> dict[str, Any]:
+        """The job's input, found valid. Raises `errors.InvalidRequest`.
+
+        This worker's file is the one that counts, even if it is not the one that the gateway accepted with.
+        """
+        self.prompt = job_type.ref
+        value: dict[str, Any] = msgspec.json.decode(spec.input)
+        job_type.validate(value)
+        return value
 
     def record(self, call: ModelCall) -> ModelCall:
         """Keeps a call that is over, and returns it with what it cost."""

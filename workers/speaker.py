@@ -1,7 +1,6 @@
 """Speaks for a job: one utterance at a time or many at once, each within time limits, tried again once, and counted."""
 
 import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import cast
@@ -11,15 +10,12 @@ import msgspec
 from jobs.model import ModelCall, Outcome, Usage
 from speech import errors
 from speech.service import AudioPart, Mark, Spoken, TextToSpeech, Utterance
+from workers.patience import next_of, pause_s
 
 FIRST_S = 20.0
 """Seconds until the first audio, the wait for the vendor's quota included,"""
 STALL_S = 15.0
 """and until more of it."""
-BACKOFF_S = 0.3
-"""Before the second try, at the most (full jitter), unless the vendor asks for more."""
-PATIENCE_S = 5.0
-"""A vendor that wants to be asked again only later than that is not."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -42,8 +38,8 @@ class Speaker:
                     yield item
             return
         except errors.SpeechError as error:
-            pause = error.retry_after if error.retry_after is not None else random.uniform(0, BACKOFF_S)  # noqa: S311
-            if not error.retryable or pause > PATIENCE_S:
+            pause = pause_s(error)
+            if pause is None:
                 raise
         yield Again()
         await asyncio.sleep(pause)
@@ -61,7 +57,8 @@ class Speaker:
         try:
             async with aclosing(synthesis):
                 while ended is None:
-                    item = await self._next(synthesis, FIRST_S if first_s is None else STALL_S)
+                    limit_s = FIRST_S if first_s is None else STALL_S
+                    item = await next_of(synthesis, limit_s, what="audio", provider=self.service.name)
                     if isinstance(item, Spoken):
                         ended = item
                     elif isinstance(item, AudioPart):
@@ -86,18 +83,6 @@ class Speaker:
                     duration_s=loop.time() - began,
                 )
             )
-
-    async def _next(
-        self, items: AsyncGenerator[AudioPart | Mark | Spoken, None], limit_s: float
-    ) -> AudioPart | Mark | Spoken:
-        name = self.service.name
-        try:
-            async with asyncio.timeout(limit_s):
-                return await anext(items)
-        except TimeoutError:
-            raise errors.TimedOut(f"No audio came for {limit_s:g} s.", provider=name) from None
-        except StopAsyncIteration:
-            raise errors.StreamInterrupted(provider=name) from None
 
 
 def _usage(ended: Spoken | None, utterance: Utterance, *, begun: bool) -> Usage:

@@ -39,10 +39,7 @@ class Speaking:
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
         """Leaves `{audio}` in `progress`. Raises `errors.JobFailure`."""
         job_type = self._prompts.get(spec.type)
-        progress.prompt = job_type.ref
-        given: dict[str, Any] = msgspec.json.decode(spec.input)
-        job_type.validate(given)
-        value = job_type.filled(given)
+        value = job_type.filled(progress.begin(spec, job_type))
         inline = value.get("delivery", "inline") == "inline"
         utterance = _utterance(value)
         sound = Sound(index=0, format=utterance.format, sample_rate=utterance.sample_rate)

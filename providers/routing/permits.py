@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 import structlog
@@ -106,10 +106,6 @@ class Permits:
 
     async def _pause(self) -> None:
         """Until somebody comes or goes; those who wait ask again soon."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(ASK_S if self._waiting else KEPT_S / 3):
                 await self._stir.wait()
-        except TimeoutError:
-            return
-        if self._waiting and not self._released:
-            await asyncio.sleep(0)

@@ -15,20 +15,20 @@ from conversations.lock import SessionLock, SessionTurn
 from conversations.memory import context
 from jobs import errors
 from jobs.job import JobSpec
-from jobs.model import ModelCall, Usage, split_model
+from jobs.model import ModelCall, split_model
 from jobs.settings import Timeouts
 from jobs.store.sessions import Draft
 from prompts import audio
 from prompts.registry import JobType, Registry, Rendered
 from providers import errors as provider_errors
-from providers.routing.router import Asked, Limits, Question, Restart, Router
+from providers.routing.router import Asked, Restart, Router
 from providers.routing.target import Targets
 from providers.service import Answer, Ask, Delta, Message, Text
 from speech.registry import SpeechServices
 from speech.service import AudioFormat, Recording, Transcript
 from speech.storage import AudioStorage
 from workers.answering import OutputTruncated
-from workers.asking import ask_of, images_named
+from workers.asking import ask_of, images_named, question_of, recorder
 from workers.images import Images
 from workers.listener import Listener
 from workers.narrator import Narrator
@@ -71,10 +71,8 @@ class Turns:
     async def run(self, spec: JobSpec, narrator: Narrator, progress: Progress) -> None:
         """Leaves transcript, reply and sentences in `progress`. Raises `errors.JobFailure`."""
         job_type = self._parts.prompts.get(spec.type)
-        progress.prompt = job_type.ref
-        given: dict[str, Any] = msgspec.json.decode(spec.input)
-        job_type.validate(given)
-        turn = _Turn(self._parts, spec, job_type, job_type.filled(given), narrator, progress)
+        value = job_type.filled(progress.begin(spec, job_type))
+        turn = _Turn(self._parts, spec, job_type, value, narrator, progress)
         async with AsyncExitStack() as stack:
             hearing = await stack.enter_async_context(turn.hearing())
             session = None
@@ -152,12 +150,7 @@ class _Turn:
         return heard
 
     def _record(self, stage: str) -> Callable[[ModelCall], None]:
-        def record(call: ModelCall) -> None:
-            call = self._progress.record(call)
-            if call.outcome == "answered" or call.usage != Usage():
-                self._narrator.usage(stage, call)
-
-        return record
+        return recorder(stage, self._narrator, self._progress)
 
     async def take(self, session: SessionTurn | None, heard: Transcript | None) -> None:
         """Answers what was said."""
@@ -255,19 +248,7 @@ class _Turn:
 
     async def _written(self, ask: Ask, targets: tuple[str, ...], reply: Reply, *, goes_on: bool) -> Answer | str:
         """The answer; or, if `goes_on`, the target that is to go on with what was heard of one that broke off."""
-        deadline, timeouts = self._spec.deadline, self._parts.timeouts
-        question = Question(
-            ask=ask,
-            targets=targets,
-            limits=Limits(
-                first_token_s=deadline.first_token_s or timeouts.first_token_s,
-                stall_s=deadline.stall_s or timeouts.stall_s,
-            ),
-            deadline=self._progress.deadline,
-            holder=self._progress.holder,
-            priority=self._spec.priority,
-            hedge=self._spec.hedge,
-        )
+        question = question_of(self._spec, ask, targets, self._parts.timeouts, self._progress)
         async with aclosing(self._parts.router.answer(question, self._record("answer"))) as items:
             async for item in items:
                 match item:

@@ -9,7 +9,7 @@ import pytest
 from jobs.model import ModelCall
 from speech import errors
 from speech.service import AudioPart, Mark, SpeakingCapabilities, Spoken, Utterance
-from workers import speaker
+from workers import patience, speaker
 from workers.speaker import Again, Speaker
 
 UTTERANCE = Utterance(text="안녕하세요", language="ko-KR")
@@ -105,7 +105,7 @@ async def speak(*scripts: Script) -> Heard:
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speaker, "FIRST_S", 0.05)
     monkeypatch.setattr(speaker, "STALL_S", 0.05)
-    monkeypatch.setattr(speaker, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(patience, "BACKOFF_S", 0.0)
 
 
 async def test_what_is_spoken_is_counted() -> None:
