@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0
 _CLOSE_S = 0.5
 _CHUNK_S = 0.2
+_AT_ONCE_S = 60.0
+"""So much of a recording is sent as fast as the connection takes it: whoever said it waits for the answer. Amazon's own
+examples pace files from five minutes on. Source: README of github.com/awslabs/amazon-transcribe-streaming-sdk"""
 _SPEED = 10.0
-"""A recording is sent so many times as fast as it was spoken: the service keeps up, and its limits are not touched."""
+"""What follows is sent so many times as fast as it was spoken: the service keeps up, and its limits are not touched."""
 _SILENCE_AFTER_S = 5.0
 """Without audio for 15 s the service gives up; live audio that pauses is filled up with silence long before."""
 _RATES = (16_000, 8_000)
@@ -43,10 +46,9 @@ class TranscribeStreaming:
 
     name = PROVIDER
 
-    def __init__(self, url: str = "", *, speed: float = _SPEED) -> None:
+    def __init__(self, url: str = "") -> None:
         """`url` instead of the region's own endpoint: `ws://host:port` or `wss://host:port`."""
         self._endpoint = Endpoint(url, provider=PROVIDER)
-        self._speed = speed
 
     def capabilities(self) -> ListeningCapabilities:
         """See `SpeechToText`."""
@@ -62,7 +64,7 @@ class TranscribeStreaming:
                 yield Transcript(text="", language=language, segments=(), duration_s=pcm.duration_s)
                 return
             rate = _sent_rate(pcm.rate)
-            source = self._paced(await asyncio.to_thread(pcm.at, rate))
+            source = _paced(await asyncio.to_thread(pcm.at, rate))
         else:
             given = live_rate(recording, provider=PROVIDER)
             rate = _sent_rate(given)
@@ -95,14 +97,6 @@ class TranscribeStreaming:
     async def aclose(self) -> None:
         """See `SpeechToText`. Each stream has a connection of its own, closed at its end."""
 
-    async def _paced(self, pcm: Pcm) -> AsyncIterator[bytes]:
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        for number, chunk in enumerate(pcm.chunks(_CHUNK_S)):
-            if (early := start + number * _CHUNK_S / self._speed - loop.time()) > 0:
-                await asyncio.sleep(early)
-            yield chunk
-
 
 def _load() -> None:
     for library in ("numpy", "soundfile", "soxr", "websockets.asyncio.client"):
@@ -120,6 +114,15 @@ def _query(recording: Recording) -> tuple[dict[str, str], str]:
         return common | {"language-code": language}, language
     options = languages.candidates(recording, languages.STREAMING, provider=PROVIDER)
     return common | {"identify-language": "true", "language-options": ",".join(options)}, ""
+
+
+async def _paced(pcm: Pcm) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    for number, chunk in enumerate(pcm.chunks(_CHUNK_S)):
+        if (early := start + (number * _CHUNK_S - _AT_ONCE_S) / _SPEED - loop.time()) > 0:
+            await asyncio.sleep(early)
+        yield chunk
 
 
 def _sent_rate(given: int) -> int:
