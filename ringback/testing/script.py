@@ -83,5 +83,7 @@ class Received(msgspec.Struct, kw_only=True):
     headers: dict[str, str]
     at: float
     """`time.monotonic()` on arrival, seconds."""
+    ended: float | None = None
+    """When the answer was complete, or broken off, on the same clock."""
     disconnected: bool = False
     """The client closed the connection before the answer was complete."""

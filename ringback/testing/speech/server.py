@@ -39,6 +39,7 @@ class SpeechServer(LoopbackServer):
         """What is in S3, by `bucket/key`."""
         self._scripts: dict[Service | None, SpeechScript] = {}
         self._queue: deque[SpeechScript] = deque()
+        self._about: dict[str, deque[SpeechScript]] = {}
         self._jobs: dict[str, dict[str, Any]] = {}
         self._looks: dict[str, int] = {}
 
@@ -46,13 +47,16 @@ class SpeechServer(LoopbackServer):
         """Answers every request (or those to `service`) so from now on; S3 only fails if it is named."""
         self._scripts[service] = script
 
-    def enqueue(self, *scripts: SpeechScript) -> None:
-        """Answers the next requests to Polly and for transcriptions with these, one each."""
-        self._queue.extend(scripts)
+    def enqueue(self, *scripts: SpeechScript, about: str | None = None) -> None:
+        """Answers the next requests to Polly and for transcriptions with these, one each.
+
+        With `about`: the next ones to Polly in whose text that is, whatever else is asked meanwhile.
+        """
+        (self._queue if about is None else self._about.setdefault(about, deque())).extend(scripts)
 
     def reset(self) -> None:
         """Forgets all scripts, requests, objects and jobs."""
-        for kept in (self.received, self.objects, self._scripts, self._queue, self._jobs, self._looks):
+        for kept in (self.received, self.objects, self._scripts, self._queue, self._about, self._jobs, self._looks):
             kept.clear()
 
     def environment(self) -> dict[str, str]:
@@ -117,6 +121,10 @@ class SpeechServer(LoopbackServer):
             name = received.body.get("TranscriptionJobName", "")
             script: SpeechScript = self._jobs.get(name, {}).get("script", _FINE)
             return script
+        if received.service == "polly":
+            text = str(received.body.get("Text", ""))
+            for queue in (queue for about, queue in self._about.items() if about in text and queue):
+                return queue.popleft()
         if self._queue:
             return self._queue.popleft()
         return self._scripts.get(received.service) or self._scripts.get(None, _FINE)

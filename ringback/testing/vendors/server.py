@@ -45,16 +45,23 @@ class VendorServer(LoopbackServer):
         self.received: list[Received] = []
         """Every request so far, in the order of arrival."""
         self._defaults: dict[tuple[Vendor | None, str | None], Script] = {}
+        self._about: dict[bytes, Script] = {}
         self._queues: defaultdict[str | None, deque[Script]] = defaultdict(deque)
         self._cache: dict[tuple[int, Vendor, Call], _Cached] = {}
         self._malformed_request = Reply(status=400, body=b'{"error":{"message":"the body is not a JSON object"}}')
 
-    def script(self, script: Script, *, vendor: Vendor | None = None, model: str | None = None) -> None:
+    def script(
+        self, script: Script, *, vendor: Vendor | None = None, model: str | None = None, about: str | None = None
+    ) -> None:
         """Answers every request (or those to `vendor`, for `model`) with `script` from now on.
 
-        The most exact match wins: vendor and model, then model, then vendor, then the general one.
+        The most exact match wins: vendor and model, then model, then vendor, then the general one; before all of them
+        one whose text `about` is somewhere in the request.
         """
-        self._defaults[vendor, model] = script
+        if about is not None:
+            self._about[msgspec.json.encode(about)[1:-1]] = script
+        else:
+            self._defaults[vendor, model] = script
 
     def enqueue(self, *scripts: Script, model: str | None = None) -> None:
         """Answers the next requests (for `model`, if given) with these, one each; then it is as `script` says again."""
@@ -63,6 +70,7 @@ class VendorServer(LoopbackServer):
     def reset(self) -> None:
         """Forgets all scripts and requests."""
         self._defaults.clear()
+        self._about.clear()
         self._queues.clear()
         self._cache.clear()
         self.received.clear()
@@ -96,9 +104,13 @@ class VendorServer(LoopbackServer):
     def _disconnected(self) -> list[Received]:
         return [request for request in self.received if request.disconnected]
 
-    def _pick(self, vendor: Vendor, model: str) -> Script:
+    def _pick(self, vendor: Vendor, model: str, body: Any) -> Script:
         if queue := self._queues[model] or self._queues[None]:
             return queue.popleft()
+        if self._about:
+            whole = msgspec.json.encode(body)
+            if (script := next((s for text, s in self._about.items() if text in whole), None)) is not None:
+                return script
         for key in ((vendor, model), (None, model), (vendor, None), (None, None)):
             if (script := self._defaults.get(key)) is not None:
                 return script
@@ -149,10 +161,12 @@ class VendorServer(LoopbackServer):
             except ConnectionError:  # the same, noticed in writing; aiohttp would log it as an error of the server
                 received.disconnected = not self.closing
                 return _gone()
+            finally:
+                received.ended = time.monotonic()
         return web.Response(status=404, text=f"no vendor answers POST {request.path}")
 
     async def _act(self, request: web.BaseRequest, wire: Wire, call: Call, received: Received) -> web.StreamResponse:
-        script = self._pick(wire.vendor, call.model)
+        script = self._pick(wire.vendor, call.model, received.body)
         if script.first_s:
             await asyncio.sleep(script.first_s)
         if script.fault == "hang":

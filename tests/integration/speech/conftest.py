@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringback.testing.speech.server import SpeechServer
-from ringback.testing.vendors.server import VendorServer
 from tests.stack import Process, Stack
 
 
@@ -14,32 +12,6 @@ class Talking(Stack):
 
     url: str
     worker_process: Process
-
-
-@pytest.fixture(scope="session")
-def _speech_server() -> Iterator[SpeechServer]:
-    with SpeechServer() as server:
-        yield server
-
-
-@pytest.fixture
-def speech_server(_speech_server: SpeechServer) -> Iterator[SpeechServer]:
-    """Amazon's speech services, without scripts and requests."""
-    _speech_server.reset()
-    yield _speech_server
-    _speech_server.reset()
-
-
-@pytest.fixture(scope="session")
-def amazon_environment(_speech_server: SpeechServer, _vendor_server: VendorServer) -> dict[str, str]:
-    """What leads to the fakes of models and speech services."""
-    return {
-        **_vendor_server.environment(),
-        **_speech_server.environment(),
-        "RINGBACK_PROVIDERS": "bedrock,openai,anthropic,fake,offline",
-        "RINGBACK_TTS": "polly",
-        "RINGBACK_STT": "transcribe",
-    }
 
 
 @pytest.fixture(scope="session")

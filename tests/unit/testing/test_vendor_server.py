@@ -52,6 +52,10 @@ async def test_most_exact_script_wins(session: aiohttp.ClientSession, vendor_ser
     vendor_server.script(Script(deltas=("both",)), vendor="openai", model="gpt-4o")
     assert await text_of(session, vendor_server) == "both"
     assert await text_of(session, vendor_server, model="o3") == "vendor"
+    vendor_server.script(Script(deltas=("about",)), about="안녕?")
+    assert await text_of(session, vendor_server) == "about"
+    assert await text_of(session, vendor_server, messages=[{"role": "user", "content": "여보세요?"}]) == "both"
+    assert all(request.ended for request in vendor_server.received)
 
 
 async def test_queue_comes_first_and_once(session: aiohttp.ClientSession, vendor_server: VendorServer) -> None:
