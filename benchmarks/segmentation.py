@@ -15,7 +15,7 @@ ROUNDS = 30
 MOST_PER_DELTA_US = 50.0
 MOST_PER_SENTENCE_US = 200.0
 LEAST_EXACT = 0.95
-HELD_OUT = "heldout"
+HELD_OUT = ("heldout", "unseen")
 
 
 def accuracy(*names: str) -> tuple[int, int]:
@@ -68,9 +68,9 @@ def _said(sentence: str, language: str) -> float:
 def main() -> int:
     """Prints the numbers; 1 if one misses its target."""
     exact, total = accuracy()
-    held, held_total = accuracy(HELD_OUT)
+    held, held_total = accuracy(*HELD_OUT)
     met = exact / total >= LEAST_EXACT
-    print(f"exact: {exact} of {total} ({exact / total:.1%}); of these, held out: {held} of {held_total}")
+    print(f"exact: {exact} of {total} ({exact / total:.1%}); of these, written without knowing the rules: {held} of {held_total}")
     for name, costs, most in (
         ("a delta", delta_costs(clause_first=False), MOST_PER_DELTA_US),
         ("a delta, clause first", delta_costs(clause_first=True), MOST_PER_DELTA_US),

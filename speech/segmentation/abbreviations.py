@@ -61,7 +61,10 @@ OPENING = _set(
     " Now Our His Her Their My Your What Why How Who Where Which Do Does Did Is Are Was Were Can Could Will"
     " Would Please Let Yes No Not After Before For From To However Also Some Many Most Each Every One Two Det"
     " Den De Han Hon Vi Du Jag Ni Som Men Och Att Där Här Då Nu I'm I've I'll It's That's We're We'll You're"
-    " They're He's She's Let's Don't"
+    " They're He's She's Let's Don't Today Tomorrow Yesterday Later Next First Finally Since Until Because Although"
+    " Once As By With Without During Any All Both Another Such Here's There's What's Just Maybe Perhaps Thanks Thank"
+    " Sorry Sure Hello Welcome Have Has Had Should Idag Igår Imorgon Sedan När Om Efter Före Under För Till Från Med"
+    " Utan Kan Ska Vill Har Är Var Vad Hur Varför Vem Vilken Ja Nej Tack Min Din Hans Hennes Vår Många Alla"
 )
 """Capitalised words that open a sentence, hardly a name."""
 

