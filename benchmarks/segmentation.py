@@ -70,7 +70,7 @@ def main() -> int:
     exact, total = accuracy()
     held, held_total = accuracy(*HELD_OUT)
     met = exact / total >= LEAST_EXACT
-    print(f"exact: {exact} of {total} ({exact / total:.1%}); of these, written without knowing the rules: {held} of {held_total}")
+    print(f"exact: {exact} of {total} ({exact / total:.1%}); written without knowing the rules: {held} of {held_total}")
     for name, costs, most in (
         ("a delta", delta_costs(clause_first=False), MOST_PER_DELTA_US),
         ("a delta, clause first", delta_costs(clause_first=True), MOST_PER_DELTA_US),
