@@ -29,6 +29,10 @@ def parameter(place: str, name: str, description: str, schema: Schema | None = N
     }
 
 
+WAIT = parameter("header", "Prefer", "`wait=N`: answer with the ended job if it ends within N seconds (at most 60)")
+"""A parameter of what makes jobs."""
+
+
 def operation(operation_id: str, summary: str, responses: Schema, **more: Any) -> Schema:
     """An operation, with the problems that every one of them may answer with."""
     problem = {"description": "What is wrong", "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}

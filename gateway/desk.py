@@ -79,8 +79,15 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         if recording is not None:
             await self.recordings.put(spec.id, recording)
         hint = self.enclosures.of(spec.id, spec.priority) if self.enclosures else ("", "")
-        accepted = await self.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint, busy=busy)
+        try:
+            accepted = await self.store.accept(spec, idempotency=idempotency, watcher=watcher, hint=hint, busy=busy)
+        except errors.StoreUnavailable:
+            raise  # it may have been accepted nevertheless, and need its recording
+        except errors.RingbackError:
+            await self._drop(spec)
+            raise
         if not accepted.created:
+            await self._drop(spec)
             return accepted.job_id, await self.store.get(accepted.job_id)
         if accepted.hint and not self.enclosures:
             self.dispatch.send(spec.id, spec.priority)
@@ -144,9 +151,13 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         )
         delivery = NewDelivery.of(job, JobEvent.CANCELLED, at_ms=now)
         try:
-            await self.store.end(state.fence, job, delivery=delivery, required="queued")
+            await self.store.end(state.fence, job, delivery=delivery, required="queued", ready=self.dispatch.send)
         except errors.StaleFence:
             return False
+        await self._drop(spec)
+        return True
+
+    async def _drop(self, spec: JobSpec) -> None:
+        """Deletes the recording of a job that does not run."""
         with contextlib.suppress(errors.StoreUnavailable):  # it expires
             await self.recordings.drop(spec)
-        return True

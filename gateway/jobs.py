@@ -1,7 +1,5 @@
 """The routes of jobs: submit, read, list, cancel, events, deliveries."""
 
-import asyncio
-import contextlib
 from collections.abc import Sequence
 
 import msgspec
@@ -11,20 +9,12 @@ from litestar.types import ASGIApp, Guard
 
 from gateway import requests
 from gateway.access import check_job, idempotency_scope, needs, owner, sees
-from gateway.desk import Desk, Followed
+from gateway.desk import Desk
 from gateway.requests import READ, AnyRequest
 from gateway.streaming import EventStream, cut_when_gone
-from jobs import errors
-from jobs.job import TERMINAL, Status
+from gateway.waiting import APPLIED, waited
 
 JSON = "application/json"
-
-
-class _Standing(msgspec.Struct, frozen=True):
-    status: Status
-
-
-_standing = msgspec.json.Decoder(_Standing)
 
 
 def router(desk: Desk, guards: Sequence[Guard]) -> Router:
@@ -46,7 +36,10 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
             return _accepted(*await desk.accept(spec, idempotency, recording=recording))
         async with desk.follow(spec, idempotency, replay=False, recording=recording) as followed:
             with cut_when_gone(followed.subscription, request.receive):
-                return await _waited(desk, followed, wait_s)
+                job, ended = await waited(desk, followed, wait_s)
+        if not ended:
+            return _accepted(followed.subscription.job_id, job)
+        return Response(job, media_type=JSON, status_code=200, headers=dict([APPLIED]))
 
     @route("/", http_method=READ, operation_id="list_jobs", opt=needs("jobs:read"))
     async def list_jobs(request: AnyRequest) -> Response[bytes]:
@@ -87,26 +80,6 @@ def router(desk: Desk, guards: Sequence[Guard]) -> Router:
     # `options` first, or Litestar has its own already.
     handlers = [options, submit, list_jobs, read, cancel, events, deliveries]
     return Router("/v1/jobs", route_handlers=handlers, guards=guards)
-
-
-async def _waited(desk: Desk, followed: Followed, wait_s: float) -> Response[bytes]:
-    """The answer once the job has ended, the time is up, the client has left or the process drains.
-
-    The job is accepted: if the store fails now, the answer is the Job as it was then, and no error.
-    """
-    job, subscription = followed.job, followed.subscription
-    with contextlib.suppress(TimeoutError, errors.EventsGone, errors.StoreUnavailable):
-        async with asyncio.timeout(0 if followed.ended else wait_s):
-            while not subscription.ended and not subscription.cut:
-                await subscription.wait()
-                subscription.take()
-                if not subscription.live:
-                    await desk.hub.catch_up(subscription)
-    with contextlib.suppress(errors.StoreUnavailable):
-        job = await desk.store.get(subscription.job_id)
-    if _standing.decode(job).status not in TERMINAL:
-        return _accepted(subscription.job_id, job)
-    return Response(job, media_type=JSON, status_code=200, headers={"Preference-Applied": "wait"})
 
 
 def _accepted(job_id: str, job: bytes) -> Response[bytes]:

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from gateway.deliveries import Replayed, ReplayRequest
-from gateway.describing import REF, Schema, answer, operation, parameter, ref
+from gateway.describing import REF, WAIT, Schema, answer, operation, parameter, ref
 from gateway.health import Health
 from gateway.openai.completion import ChatCompletion
 from gateway.openai.models import Model, ModelList
@@ -144,9 +144,7 @@ def _paths(prompts: Registry) -> Schema:
         requestBody={"required": True, "content": {"application/json": {"schema": ref("JobRequest")}}},
         parameters=[
             parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
-            parameter(
-                "header", "Prefer", "`wait=N`: answer with the ended job if it ends within N seconds (at most 60)"
-            ),
+            WAIT,
         ],
     )
     filters = [

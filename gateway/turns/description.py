@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.describing import Schema, answer, operation, parameter, ref
+from gateway.describing import WAIT, Schema, answer, operation, parameter, ref
 from jobs.job import METADATA_LIMIT
 from prompts import audio
 from prompts.registry import Registry
@@ -43,19 +43,24 @@ def _operation(name: str, summary: str, content: Schema, *query: tuple[str, str]
     named: Schema = {
         "Location": {"schema": {"type": "string"}},
     }
-    events: Schema = {
-        "description": "With `Accept: text/event-stream`: the job's events; its id is in `ringback-job-id`",
+    at_once: Schema = {
+        "description": "With `Accept: text/event-stream`: the job's events; its id is in `ringback-job-id`."
+        " Else: the job, ended within the time that `Prefer: wait` gave it",
         "headers": named | {"ringback-job-id": {"schema": {"type": "string"}}},
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {
+            "text/event-stream": {"schema": {"type": "string"}},
+            "application/json": {"schema": ref("Job")},
+        },
     }
     return operation(
         name,
         summary,
-        {"202": answer(ref("Job"), "Accepted", headers=named), "200": events},
+        {"202": answer(ref("Job"), "Accepted", headers=named), "200": at_once},
         requestBody={"required": True, "content": content},
         parameters=[
             parameter("path", "session_id", "The session's id"),
             parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
+            WAIT,
             *(parameter("query", field, f"With a recording as the body. {what}") for field, what in query),
         ],
     )

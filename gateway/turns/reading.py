@@ -62,10 +62,10 @@ async def voice_turn(request: AnyRequest, desk: Desk, session: Session) -> Asked
     if content_type == "multipart/form-data":
         body = await requests.body(request, desk.max_audio_bytes + _FORM_ROOM)
         recording, fields = await _form(request, body)
-        return _with_recording(query | fields, recording, body, desk, session)
+        return _with_recording(query | fields, recording, desk, session)
     if _AUDIO.fullmatch(content_type):
         body = await requests.body(request, desk.max_audio_bytes)
-        return _with_recording(query, body, body, desk, session)
+        return _with_recording(query, body, desk, session)
     raise errors.InvalidRequest.at(
         "header:Content-Type",
         "must be audio/*, with the recording as the body; multipart/form-data with a file `audio`; or application/json"
@@ -83,7 +83,7 @@ def _by_json(given: dict[str, msgspec.Raw], body: bytes, desk: Desk, session: Se
     return msgspec.structs.replace(asked, job=job, recording=recording)
 
 
-def _with_recording(fields: Mapping[str, str], recording: bytes, body: bytes, desk: Desk, session: Session) -> Asked:
+def _with_recording(fields: Mapping[str, str], recording: bytes, desk: Desk, session: Session) -> Asked:
     stored = desk.submission.stored(recording, "#")
     given = {name: msgspec.Raw(_value(name, text)) for name, text in fields.items()}
     speech = {name: given.pop(name) for name in _SPEECH if name in given}
@@ -94,8 +94,9 @@ def _with_recording(fields: Mapping[str, str], recording: bytes, body: bytes, de
     if audio.FIELD in given:
         raise errors.InvalidRequest.at("#/audio", "must be the recording itself, once")
     given[audio.FIELD] = msgspec.Raw(msgspec.json.encode(stored))
-    named = msgspec.json.encode({name: bytes(raw).decode() for name, raw in given.items()})
-    return _asked("voice_turn", given, session, recording, named + body)
+    # Not by the bytes of a form: whoever sends it again makes up another boundary.
+    named = msgspec.json.encode({name: bytes(raw).decode() for name, raw in given.items()}, order="sorted")
+    return _asked("voice_turn", given, session, recording, named + recording)
 
 
 def _value(name: str, text: str) -> bytes:
