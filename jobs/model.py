@@ -6,6 +6,11 @@ from typing import Literal
 import msgspec
 
 PROVIDERS = ("bedrock", "gemini", "anthropic", "openai", "offline", "fake")
+SPEECH: dict[str, tuple[str, ...]] = {
+    "polly": ("standard", "neural", "long-form", "generative"),
+    "transcribe": ("streaming", "batch"),
+}
+"""Of speech services: what they call an engine or a mode, and limit and price by itself, in place of a model."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +57,7 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     """One call to a model or a speech service, whatever became of it."""
 
     model: str
-    """`provider/model` that was asked; of a speech service `service/voice` or `service/mode`."""
+    """`provider/model` that was asked; of a speech service `polly/neural`, `transcribe/streaming` and the like."""
     outcome: Outcome
     error: str | None = None
     """The error's code, if it failed."""

@@ -6,23 +6,54 @@ from collections.abc import Mapping
 import msgspec
 
 from jobs import errors
-from jobs.model import PROVIDERS
+from jobs.model import PROVIDERS, SPEECH, split_model
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """US dollars for a million tokens, in place of the price list's."""
+    """US dollars, in place of the price list's: `input` and `output` of a model, or one of the two of speech."""
 
-    input: float
-    output: float
+    input: float | None = None
+    """For a million tokens,"""
+    output: float | None = None
+    """likewise."""
     cached: float | None = None
-    """Input that was read from the cache; `None`: as any other."""
+    """Input that was read from the cache, likewise; `None`: as any other."""
+    characters: float | None = None
+    """For a million characters spoken."""
+    audio_s: float | None = None
+    """For a second of audio understood; each that was begun counts,"""
+    minimum_s: float | None = None
+    """and so many seconds for each call at the least."""
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
+    """How many calls a target takes."""
+
+    concurrency: int = 0
+    """Under way at once; 0: as many as come."""
+    per_second: float = 0.0
+    """Begun in a second; 0: as many as come."""
+    burst: int = 0
+    """That many may begin at once after a while without any; 0: those of a second."""
+
+    @property
+    def limits(self) -> bool:
+        """Whether it does."""
+        return bool(self.concurrency or self.per_second)
+
+    @property
+    def at_once(self) -> int:
+        """The burst, at least one."""
+        return self.burst or max(1, math.ceil(self.per_second))
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A `[targets."provider/model"]` in ringback.toml: what is special about it here."""
 
     concurrency: int = 0
-    """Calls under way at once, from all workers together; 0: as many as come."""
+    """This and the next two: a `Quota` for all workers together."""
+    per_second: float = 0.0
+    burst: int = 0
     first_token_s: float | None = None
     """A tighter limit than the job's or the default one."""
     stall_s: float | None = None
@@ -35,6 +66,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     prefill: bool | None = None
     context_tokens: int | None = None
     price: Price | None = None
+
+    @property
+    def quota(self) -> Quota:
+        """Of calls, from all workers together."""
+        return Quota(concurrency=self.concurrency, per_second=self.per_second, burst=self.burst)
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +93,17 @@ Listed = Route | tuple[str, ...]
 """A route as it may be written."""
 
 
+_TOKENS = "in US dollars for a million tokens"
+_UNITS = {
+    "input": _TOKENS,
+    "output": _TOKENS,
+    "cached": _TOKENS,
+    "characters": "in US dollars for a million characters",
+    "audio_s": "in US dollars for a second",
+    "minimum_s": "in seconds",
+}
+
+
 def check(routes: Mapping[str, Listed], aliases: Mapping[str, str], targets: Mapping[str, Target]) -> None:
     """Raises `errors.ConfigurationError` naming the place in ringback.toml and what is allowed."""
     for name, listed in routes.items():
@@ -77,8 +124,15 @@ def check(routes: Mapping[str, Listed], aliases: Mapping[str, str], targets: Map
         if meant not in routes:
             _check_target(f"aliases.{alias}", meant)
     for name, special in targets.items():
-        _check_target("targets", name)
-        _check_special(f'targets."{name}"', special)
+        place = f'targets."{name}"'
+        provider, model = split_model(name)
+        if provider in SPEECH:
+            _check_speech(place, provider, model, special)
+        else:
+            _check_target("targets", name)
+            if special.price is not None:
+                _check_price(place, special.price, needed=("input", "output"), other=("cached",))
+        _check_numbers(place, special)
 
 
 def _check_target(place: str, target: str) -> None:
@@ -86,15 +140,38 @@ def _check_target(place: str, target: str) -> None:
         raise errors.ConfigurationError(f"{place}: {target!r} is not `provider/model`")
 
 
-def _check_special(place: str, target: Target) -> None:
-    if target.concurrency < 0:
-        raise errors.ConfigurationError(f"{place}.concurrency: 0 (as many as come) or more")
+def _check_speech(place: str, provider: str, model: str, special: Target) -> None:
+    if model not in SPEECH[provider]:
+        known = ", ".join(f"{provider}/{each}" for each in SPEECH[provider])
+        raise errors.ConfigurationError(f"{place}: one of {known}")
+    fields = ("price",) if model == "batch" else (*Quota.__struct_fields__, "price")
+    default = Target()
+    for field in Target.__struct_fields__:
+        if field not in fields and getattr(special, field) != getattr(default, field):
+            raise errors.ConfigurationError(f"{place}.{field}: means nothing here; {', '.join(fields)} do")
+    if special.price is not None:
+        needed, other = (("characters",), ()) if provider == "polly" else (("audio_s",), ("minimum_s",))
+        _check_price(place, special.price, needed=needed, other=other)
+
+
+def _check_price(place: str, price: Price, *, needed: tuple[str, ...], other: tuple[str, ...]) -> None:
+    for field in price.__struct_fields__:
+        value = getattr(price, field)
+        if value is None and field in needed:
+            raise errors.ConfigurationError(f"{place}.price.{field}: is needed; {_UNITS[field]}")
+        if value is not None and field not in (*needed, *other):
+            raise errors.ConfigurationError(f"{place}.price.{field}: means nothing here; {', '.join(needed)} do")
+        if value is not None and not 0 <= value < math.inf:
+            raise errors.ConfigurationError(f"{place}.price.{field}: 0 or more, {_UNITS[field]}")
+
+
+def _check_numbers(place: str, target: Target) -> None:
+    for field in Quota.__struct_fields__:
+        if not 0 <= getattr(target, field) < math.inf:
+            raise errors.ConfigurationError(f"{place}.{field}: 0 (as many as come) or more, and a number")
+    if target.burst and not target.per_second:
+        raise errors.ConfigurationError(f"{place}.burst: means nothing without per_second")
     for field in ("first_token_s", "stall_s", "context_tokens"):
         value = getattr(target, field)
         if value is not None and not 0 < value < math.inf:
             raise errors.ConfigurationError(f"{place}.{field}: must be greater than 0, and a number")
-    if target.price is not None:
-        for field in target.price.__struct_fields__:
-            value = getattr(target.price, field)
-            if value is not None and not 0 <= value < math.inf:
-                raise errors.ConfigurationError(f"{place}.price.{field}: 0 or more, in US dollars for a million tokens")

@@ -1,9 +1,11 @@
-"""What a call to a model costs: by the prices in ringback.toml, else by the price list of `genai-prices`, else unknown.
+"""What a call costs: by the prices in ringback.toml, else by the price list of `genai-prices`, else unknown.
 
 The list is data inside that package, which is loaded when the first price is looked up and never asks the network. It
 knows the vendors' public prices for on-demand calls, which a contract of yours, a batch or a reserved capacity changes.
+Speech services have a list of their own, which is given to us.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -37,12 +39,15 @@ _GEMINI = re.compile(r"(?:publishers/google/)?models/(.+)")
 
 
 class _Rates(msgspec.Struct, frozen=True):
-    """US dollars for a million tokens."""
+    """US dollars for a million tokens or characters, and for a second."""
 
     input: float
     output: float
     cached: float
     reasoning: float
+    characters: float = 0.0
+    audio_s: float = 0.0
+    minimum_s: float = 0.0
 
     def cost(self, usage: Usage) -> float:
         cached = min(usage.cached_tokens, usage.input_tokens)
@@ -52,19 +57,22 @@ class _Rates(msgspec.Struct, frozen=True):
             + cached * self.cached
             + (usage.output_tokens - reasoning) * self.output
             + reasoning * self.reasoning
+            + (usage.characters or 0) * self.characters
         )
-        return round(dollars / _MILLION, DIGITS)
+        seconds = max(self.minimum_s, math.ceil(usage.audio_s)) if usage.audio_s else 0.0
+        return round(dollars / _MILLION + seconds * self.audio_s, DIGITS)
 
 
 class Prices:
     """The prices that hold for one process."""
 
-    def __init__(self, targets: Mapping[str, Target]) -> None:
-        """`targets` as in the settings: a `price` there wins over the list.
+    def __init__(self, targets: Mapping[str, Target], speech: Mapping[str, Price] | None = None) -> None:
+        """`targets` as in the settings: a `price` there wins over the lists. `speech`: that of speech services.
 
         Reads `OPENAI_BASE_URL`: what another server than OpenAI's takes for a model is not known.
         """
-        self._own = {name: _own(target.price) for name, target in targets.items() if target.price is not None}
+        own = {name: target.price for name, target in targets.items() if target.price is not None}
+        self._own = {name: _own(price) for name, price in {**(speech or {}), **own}.items()}
         self._loaded = False
         host = urlsplit(os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com").hostname or ""
         self._openai = host == "api.openai.com" or host.endswith(".api.openai.com")
@@ -87,7 +95,8 @@ class Prices:
 
     def looks_up(self, target: str) -> bool:
         """Whether the cost of that target is looked up in the list, which is not loaded yet."""
-        return not self._loaded and target not in self._own and split_model(target)[0] not in FREE
+        provider, model = split_model(target)
+        return not self._loaded and bool(model) and target not in self._own and provider not in FREE
 
     def load(self) -> None:
         """Loads the list, for which the first price would have to wait (40 ms). For a thread."""
@@ -96,8 +105,10 @@ class Prices:
 
 
 def _own(price: Price) -> _Rates:
-    cached = price.input if price.cached is None else price.cached
-    return _Rates(price.input, price.output, cached, price.output)
+    rate_in, rate_out = price.input or 0.0, price.output or 0.0
+    cached = rate_in if price.cached is None else price.cached
+    speech = (price.characters or 0.0, price.audio_s or 0.0, price.minimum_s or 0.0)
+    return _Rates(rate_in, rate_out, cached, rate_out, *speech)
 
 
 def _listed(price: "ModelPrice", input_tokens: int) -> _Rates | None:

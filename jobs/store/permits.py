@@ -1,4 +1,4 @@
-"""How many calls a target takes at once, over all workers: permits, given in order of class and arrival."""
+"""How many calls a target takes at once and how fast, over all workers: permits, by class and order of arrival."""
 
 import hashlib
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from jobs.routes import Quota
 from jobs.store.connection import Connection
 
 KEPT_S = 30.0
@@ -17,7 +18,8 @@ ASK_AGAIN_S = 2.0
 class Step(msgspec.Struct, frozen=True):
     """What one holder does."""
 
-    kind: Literal["want", "renew", "release"]
+    kind: Literal["want", "renew", "release", "refused"]
+    """`refused`: the target itself says that its rate is used up, whatever we thought; the permit is released."""
     holder: str
     """Unique to the call."""
     rank: int = 1
@@ -31,12 +33,13 @@ class Permits:
         """Uses the shared connection."""
         self._connection = connection
 
-    async def step(self, target: str, limit: int, steps: Iterable[Step]) -> list[bool]:
+    async def step(self, target: str, quota: Quota, steps: Iterable[Step]) -> list[bool]:
         """Takes the steps and gives out what is free; for each step, whether its holder has a permit then.
 
-        `limit`: so many permits there are. Repeating a call is harmless. Raises `errors.StoreUnavailable`.
+        Repeating a call is harmless. Raises `errors.StoreUnavailable`.
         """
         flat = [part for step in steps for part in (step.kind, step.holder, step.rank)]
         key = f"rb:permits:{{{hashlib.sha256(target.encode()).hexdigest()[:16]}}}"
-        times = (int(KEPT_S * 1000), int(ASK_AGAIN_S * 1000))
-        return [bool(has) for has in await self._connection.run("permits", key, limit, *times, *flat)]
+        interval_us = round(1_000_000 / quota.per_second) if quota.per_second else 0
+        limits = (quota.concurrency, interval_us, quota.at_once, int(KEPT_S * 1000), int(ASK_AGAIN_S * 1000))
+        return [bool(has) for has in await self._connection.run("permits", key, *limits, *flat)]

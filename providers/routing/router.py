@@ -19,9 +19,8 @@ from providers import errors
 from providers.routing.adaptation import adapted
 from providers.routing.call import Call
 from providers.routing.course import TRIES, CircuitOpen, Course, Turn
-from providers.routing.permits import TargetBusy
 from providers.routing.race import race
-from providers.routing.target import NotHere, Target, Targets
+from providers.routing.target import NotHere, Target, TargetBusy, Targets
 from providers.service import Answer, Ask, Delta
 
 BACKOFF_S = 0.5

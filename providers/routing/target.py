@@ -13,11 +13,11 @@ from jobs import routes
 from jobs.errors import ProviderDisabled, StoreUnavailable
 from jobs.job import Priority
 from jobs.model import split_model
+from jobs.permits import NoPermit, Permits, PermitStore
 from jobs.store import circuits
 from providers import errors
 from providers.routing.breaker import REFRESH_S, Breaker, CircuitStore
 from providers.routing.budget import Budget
-from providers.routing.permits import Permits, PermitStore
 from providers.service import AIService, Capabilities
 
 RETRY_SHARE = 0.1
@@ -37,6 +37,13 @@ class NotHere(errors.ProviderError):
     """The provider is not configured on this worker."""
 
     code = ProviderDisabled.code
+
+
+class TargetBusy(errors.ProviderError):
+    """As many calls as the target may be asked were under way until the job's time was up."""
+
+    code = "target_busy"
+    retryable = True
 
 
 class Services(Protocol):
@@ -92,12 +99,15 @@ class Target:
 
     @asynccontextmanager
     async def permit(self, holder: str, priority: Priority, wait_s: float) -> AsyncIterator[None]:
-        """A place for one call, if its concurrency is limited. Raises `permits.TargetBusy`."""
+        """A place for one call, if they are limited. Raises `TargetBusy`."""
         if self._permits is None:
             yield
             return
-        async with self._permits.one(holder, priority, wait_s):
-            yield
+        try:
+            async with self._permits.one(holder, priority, wait_s):
+                yield
+        except NoPermit:
+            raise TargetBusy(provider=self.provider) from None
 
 
 def _able(can: Capabilities, special: routes.Target) -> Capabilities:
@@ -143,7 +153,7 @@ class Targets:
             raise NotHere(error.detail, provider=provider) from error
         special = self._special.get(name) or routes.Target()
         breaker = Breaker(circuits.name(name, service.region(model)), self._circuits, self._spawn)
-        permits = Permits(self._permits, breaker.name, special.concurrency) if special.concurrency else None
+        permits = Permits(self._permits, breaker.name, special.quota) if special.quota.limits else None
         return Target(name, service, special, breaker, permits)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from jobs import errors, settings
-from jobs.routes import Price, Route, Target
+from jobs.routes import Price, Quota, Route, Target
 from jobs.settings import Settings, Timeouts
 
 FROM_ENVIRONMENT: dict[str, tuple[str, Any]] = {
@@ -124,12 +124,21 @@ def test_routes_aliases_and_targets_are_read(tmp_path: Path) -> None:
     concurrency = 4
     first_token_s = 5
     price = {input = 1, output = 2.5}
+    [targets."polly/neural"]
+    concurrency = 40
+    per_second = 20.5
+    price = {characters = 12}
     """
     found = load(tmp_path, toml)
     assert found.routes == {"spread": Route(targets=("openai/a", "fake/echo"), weights=(3, 1), hedge=True)}
     assert found.aliases == {"gpt-4o": "spread"}
     price = Price(input=1, output=2.5)
-    assert found.targets == {"openai/a": Target(concurrency=4, first_token_s=5, price=price)}
+    assert found.targets == {
+        "openai/a": Target(concurrency=4, first_token_s=5, price=price),
+        "polly/neural": Target(concurrency=40, per_second=20.5, price=Price(characters=12)),
+    }
+    assert found.targets["polly/neural"].quota == Quota(concurrency=40, per_second=20.5)
+    assert (found.targets["polly/neural"].quota.at_once, Quota(per_second=0.1).at_once) == (21, 1)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +155,17 @@ def test_routes_aliases_and_targets_are_read(tmp_path: Path) -> None:
         ('[targets."fake/a"]\nconcurrency = -1', 'targets."fake/a".concurrency: 0'),
         ('[targets."fake/a"]\nstall_s = 0', 'targets."fake/a".stall_s: must be greater than 0'),
         ('[targets."fake/a"]\nprice = {input = -1, output = 0}', 'targets."fake/a".price.input: 0 or more'),
+        ('[targets."fake/a"]\nprice = {input = 1}', 'targets."fake/a".price.output: is needed; in US dollars'),
+        ('[targets."fake/a"]\nprice = {input = 1, output = 1, audio_s = 1}', '"fake/a".price.audio_s: means nothing'),
+        ('[targets."fake/a"]\nburst = 2', 'targets."fake/a".burst: means nothing without per_second'),
+        ('[targets."fake/a"]\nper_second = nan', 'targets."fake/a".per_second: 0 (as many as come) or more'),
+        ('[targets."polly/neurla"]', 'targets."polly/neurla": one of polly/standard, polly/neural'),
+        ('[targets."polly/neural"]\nstall_s = 1', 'targets."polly/neural".stall_s: means nothing here; concurrency'),
+        ('[targets."polly/neural"]\nprice = {audio_s = 1}', 'targets."polly/neural".price.characters: is needed'),
+        ('[targets."polly/neural"]\nprice = {characters = -1}', "price.characters: 0 or more, in US dollars for a m"),
+        ('[targets."transcribe/batch"]\nconcurrency = 1', 'batch".concurrency: means nothing here; price do'),
+        ('[targets."transcribe/streaming"]\nprice = {minimum_s = 1}', "price.audio_s: is needed; in US dollars for"),
+        ('[routes]\nx = ["polly/neural"]', "routes.x: 'polly/neural' is not `provider/model`"),
         ('[targets."fake/a"]\nspeed = 1', "unknown field `speed`"),
     ],
 )

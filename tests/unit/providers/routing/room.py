@@ -108,7 +108,7 @@ class Calm:
     async def read(self) -> dict[str, Circuit]:
         return dict(self.circuits)
 
-    async def step(self, target: str, limit: int, steps: list[PermitStep]) -> list[bool]:
+    async def step(self, target: str, quota: routes.Quota, steps: list[PermitStep]) -> list[bool]:
         return [True] * len(steps)
 
 

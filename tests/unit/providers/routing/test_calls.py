@@ -139,7 +139,7 @@ async def test_a_targets_own_limits_are_tighter_than_the_jobs() -> None:
 
 async def test_a_limited_target_is_waited_for_and_left_when_the_wait_is_too_long() -> None:
     class Full(list[str]):
-        async def step(self, target: str, limit: int, steps: list[Any]) -> list[bool]:
+        async def step(self, target: str, quota: routes.Quota, steps: list[Any]) -> list[bool]:
             self.extend(step.kind for step in steps)
             return [False] * len(steps)
 

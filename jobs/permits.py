@@ -5,67 +5,84 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from jobs.errors import StoreUnavailable
 from jobs.job import Priority
+from jobs.routes import Quota
 from jobs.store.permits import KEPT_S, Step
-from providers import errors
 
 ASK_S = 0.02
 """How often those who wait ask."""
+ANSWER_S = 1.0
+"""So long the store may take to answer."""
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 _log = structlog.get_logger(__name__)
 
 
-class TargetBusy(errors.ProviderError):
-    """As many calls as the target's `concurrency` allows were under way until the job's time was up."""
-
-    code = "target_busy"
-    retryable = True
+class NoPermit(Exception):
+    """There was none in time."""
 
 
 class PermitStore(Protocol):
     """Where permits are shared; see `jobs.store.permits.Permits`."""
 
-    async def step(self, target: str, limit: int, steps: list[Step]) -> list[bool]:
+    async def step(self, target: str, quota: Quota, steps: list[Step]) -> list[bool]:
         """Takes the steps."""
         ...
+
+
+class _Waiting(msgspec.Struct, frozen=True):
+    rank: int
+    future: asyncio.Future[None]
+    for_store: bool
 
 
 class Permits:
     """The permits of one target."""
 
-    def __init__(self, store: PermitStore, target: str, limit: int) -> None:
-        """`limit`: calls under way at once, from all workers together."""
+    def __init__(self, store: PermitStore, target: str, quota: Quota) -> None:
+        """`quota` is that of all workers together."""
         self._store = store
         self._target = target
-        self._limit = limit
-        self._waiting: dict[str, tuple[int, asyncio.Future[None]]] = {}
+        self._quota = quota
+        self._waiting: dict[str, _Waiting] = {}
         self._held: set[str] = set()
-        self._released: list[str] = []
+        self._given_back: list[Step] = []
         self._asking: asyncio.Task[None] | None = None
         self._stir = asyncio.Event()
 
     @asynccontextmanager
-    async def one(self, holder: str, priority: Priority, wait_s: float) -> AsyncIterator[None]:
-        """A permit for one call. Raises `TargetBusy` if there is none within `wait_s` seconds."""
-        rank = RANKS[priority]
+    async def one(
+        self, holder: str, priority: Priority, wait_s: float | None, *, for_store: bool = True
+    ) -> AsyncIterator[None]:
+        """A permit for one call. Raises `NoPermit` if there is none within `wait_s` seconds (`None`: however long).
+
+        Unless one waits `for_store` too, raises `errors.StoreUnavailable` when it does not answer.
+        """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[holder] = (rank, future)
+        self._waiting[holder] = _Waiting(RANKS[priority], future, for_store)
         self._keep_asking()
         try:
             try:
                 async with asyncio.timeout(wait_s):
                     await future
             except TimeoutError:
-                raise TargetBusy(provider=self._target.partition("/")[0]) from None
+                raise NoPermit from None
             yield
         finally:
             self._waiting.pop(holder, None)
             self._held.discard(holder)
-            self._released.append(holder)
-            self._keep_asking()
+            self._give_back(Step("release", holder))
+
+    def refused(self, holder: str) -> None:
+        """The target refused that call, whether it had a permit or not, because its rate is used up."""
+        self._give_back(Step("refused", holder))
+
+    def _give_back(self, step: Step) -> None:
+        self._given_back.append(step)
+        self._keep_asking()
 
     def _keep_asking(self) -> None:
         self._stir.set()
@@ -73,9 +90,9 @@ class Permits:
             self._asking = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
-        """One task for all who wait, hold or have released, as long as there are any."""
+        """One task for all who wait, hold or have given back, as long as there are any."""
         renewed = asyncio.get_running_loop().time()
-        while self._waiting or self._held or self._released:
+        while self._waiting or self._held or self._given_back:
             self._stir.clear()
             now = asyncio.get_running_loop().time()
             renew = now - renewed >= KEPT_S / 3
@@ -84,25 +101,32 @@ class Permits:
             await self._pause()
 
     async def _step(self, *, renew: bool) -> None:
-        released, self._released = self._released, []
-        wanted = {holder: rank for holder, (rank, _) in self._waiting.items()}
-        steps = [Step("release", holder) for holder in released]
+        steps, self._given_back = self._given_back, []
+        given_back = len(steps)
         steps += [Step("renew", holder) for holder in self._held] if renew else []
-        steps += [Step("want", holder, rank) for holder, rank in wanted.items()]
+        steps += [Step("want", holder, waiting.rank) for holder, waiting in self._waiting.items()]
         if not steps:
             return
         try:
-            has = await self._store.step(self._target, self._limit, steps)
-        except StoreUnavailable as error:
-            _log.warning("permits_unavailable", target=self._target, code=error.code)
-            self._released = released + self._released
+            async with asyncio.timeout(ANSWER_S):
+                has = await self._store.step(self._target, self._quota, steps)
+        except (StoreUnavailable, TimeoutError):
+            _log.warning("permits_unavailable", target=self._target)
+            self._given_back = steps[:given_back] + self._given_back
+            self._turn_away()
             return
         for step, granted in zip(steps, has, strict=True):
             if step.kind == "want" and granted and step.holder in self._waiting:
-                _, future = self._waiting.pop(step.holder)
                 self._held.add(step.holder)
+                future = self._waiting.pop(step.holder).future
                 if not future.done():
                     future.set_result(None)
+
+    def _turn_away(self) -> None:
+        """Those who do not wait for the store."""
+        for waiting in self._waiting.values():
+            if not waiting.for_store and not waiting.future.done():
+                waiting.future.set_exception(StoreUnavailable())
 
     async def _pause(self) -> None:
         """Until somebody comes or goes; those who wait ask again soon."""
