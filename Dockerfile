@@ -7,6 +7,7 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --require-h
  && uv pip install --no-cache --compile-bytecode --python /opt/ringback/bin/python --require-hashes -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY jobs jobs
+COPY amazon amazon
 COPY prompts prompts
 COPY providers providers
 COPY speech speech

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 LITELLM := .venv-litellm
 BIN := $(VENV)/bin
-PACKAGES := jobs prompts providers speech conversations workers gateway ringback
+PACKAGES := jobs amazon prompts providers speech conversations workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Of a test run. More are faster, but some tests wait only so long for what they start.
 PROCESSES ?= 2

@@ -1,7 +1,6 @@
 """Histories in Amazon DynamoDB, by user and time, where that is configured; `table` defines what they are in."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from amazon import clients, failures
 from jobs import errors, ids
 from jobs.session import HistoryPage, Kept, Message
 from jobs.settings import Settings
@@ -118,30 +118,19 @@ class DynamoArchive:
 
     def _told(self, work: Callable[[Any], T]) -> T:
         """In a thread: what `work` does with the client; failures as `errors.StoreUnavailable`."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
         try:
-            return work(self._client())
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            hint = f"; there is no table {self._table!r}" if code == "ResourceNotFoundException" else ""
-            raise errors.StoreUnavailable(f"DynamoDB refused: {code}{hint}", retry_after=5) from error
-        except (BotoCoreError, ValueError) as error:
-            raise errors.StoreUnavailable(f"DynamoDB cannot be reached: {error}", retry_after=5) from error
+            with failures.told():
+                return work(self._client())
+        except failures.Failure as failure:
+            said = f"DynamoDB cannot be reached: {failure.__cause__ or failure}"
+            if code := failure.code:
+                hint = f"; there is no table {self._table!r}" if failure.kind == "resourcenotfound" else ""
+                said = f"DynamoDB refused: {code}{hint}"
+            raise errors.StoreUnavailable(said, retry_after=5) from failure
 
     def _client(self) -> Any:
         if self._made is None:
-            import boto3
-            from botocore.config import Config
-
-            config = Config(
-                retries={"mode": "standard", "total_max_attempts": TRIES},
-                max_pool_connections=CALLS,
-                connect_timeout=CONNECT_S,
-                read_timeout=READ_S,
-            )
-            session = boto3.session.Session(region_name=os.environ.get("AWS_REGION") or None)
-            self._made = session.client("dynamodb", config=config)
+            self._made = clients.made("dynamodb", calls=CALLS, connect_s=CONNECT_S, read_s=READ_S, tries=TRIES)
         return self._made
 
     async def aclose(self) -> None:

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import structlog
 
+from amazon.clients import Clients
 from speech import errors
-from speech.amazon.client import Amazon
 from speech.amazon.errors import translated
 
 PROVIDER = "s3"
@@ -92,7 +92,7 @@ class BucketStorage:
         """Links are good for `kept_s` seconds, at the most a week."""
         self._bucket = bucket
         self._expires_s = int(min(kept_s, _LONGEST_LINK_S))
-        self._amazon = Amazon(provider=PROVIDER, calls=_CALLS)
+        self._amazon = Clients(calls=_CALLS)
 
     async def put(self, job_id: str, name: str, audio: bytes, media_type: str) -> str:
         """See `AudioStorage`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from amazon import clients
 from providers import errors, profiles
 from providers.anthropic.errors import from_connection, from_status_error
 from providers.anthropic.mapping import PROVIDER, Assembly, request
@@ -148,7 +149,6 @@ def _direct() -> _Connection:
 
 def _to_bedrock() -> _Connection:
     import anthropic
-    import boto3
     from botocore.eventstream import ParserError
     from botocore.exceptions import BotoCoreError
 
@@ -158,7 +158,7 @@ def _to_bedrock() -> _Connection:
             timeout=anthropic.Timeout(None, connect=_CONNECT_S),
             base_url=os.environ.get("ANTHROPIC_BEDROCK_BASE_URL") or os.environ.get("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
         )
-        if client.api_key is None and boto3.Session().get_credentials() is None:
+        if client.api_key is None and clients.session().get_credentials() is None:
             raise errors.AuthenticationFailed("no AWS credentials are set", provider=PROVIDER)
     except (BotoCoreError, ValueError) as error:  # a profile that is none; no region
         raise errors.AuthenticationFailed(str(error), provider=PROVIDER) from error

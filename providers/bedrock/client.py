@@ -1,26 +1,25 @@
-"""`BedrockService`: one boto3 client for each region, made when it is first needed, and the calls through it."""
+"""`BedrockService`: Converse through a client of boto3 for each region."""
 
-import asyncio
-import os
-import threading
 from collections.abc import AsyncIterator, Generator
 from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
 
+from amazon import bridge
+from amazon.clients import Clients
+from amazon.failures import Failure
 from providers import errors, profiles
-from providers.bedrock import bridge, mapping
-from providers.bedrock.bridge import Bridge
+from providers.bedrock import mapping
 from providers.bedrock.errors import translated
 from providers.bedrock.mapping import PROVIDER
 from providers.service import GRACE_S, Answer, Ask, Capabilities, Delta, Metered
 
-CONNECT_S = 10.0
 READ_S = 900.0
 """Seconds of silence after which a thread gives up by itself; the limits of jobs are far below."""
 CALLS = 1024
 """Calls at once, each with a thread and a connection while it lasts."""
+_SERVICE = "bedrock-runtime"
 _NOT_STREAMED = "in streaming mode"
 """Said of a model (Llama) that calls tools, but not in a stream: "This model doesn't support tool use in …"."""
 _ENDS_EARLY = (errors.StreamInterrupted, errors.Stalled, errors.MalformedAnswer)
@@ -35,10 +34,7 @@ class BedrockService:
     name = PROVIDER
 
     def __init__(self) -> None:
-        self._bridge = Bridge(CALLS)
-        self._making = threading.Lock()
-        self._clients: dict[str, Any] = {}
-        """By the region that a model's name gives; empty: the one that boto3 finds."""
+        self._amazon = Clients(calls=CALLS, read_s=READ_S, prepare=_refuse_cut_bodies)
         self._whole_with_tools: set[str] = set()
         """Models that call tools only in whole answers, as far as this has turned out."""
 
@@ -49,46 +45,44 @@ class BedrockService:
     def region(self, model: str) -> str:
         """See `AIService`. That of a profile is known once a first call has been made."""
         _, named = split_region(model)
-        if named:
-            return named
-        if (client := self._clients.get("")) is not None:
-            return str(client.meta.region_name)
-        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+        return named or self._amazon.region(_SERVICE)
 
     async def generate(self, ask: Ask) -> Answer:
         """See `AIService`."""
-        return await self._bridge.run(lambda: self._converse(ask))
+        return await self._amazon.run(lambda: self._converse(ask))
 
     def stream(self, ask: Ask) -> AsyncIterator[Delta | Metered | Answer]:
         """See `AIService`."""
-        return self._bridge.iterate(lambda: self._converse_stream(ask))
+        return self._amazon.iterate(lambda: self._converse_stream(ask))
 
     async def warm_up(self) -> None:
         """See `AIService`."""
-        await asyncio.to_thread(self._connected, "")
+
+        def work() -> None:
+            with translated():
+                self._amazon.client(_SERVICE)
+
+        await self._amazon.run(work)
 
     async def aclose(self) -> None:
         """See `AIService`."""
-        self._bridge.close()
-        while self._clients:
-            _, client = self._clients.popitem()
-            client.close()
+        await self._amazon.aclose()
 
     def _converse(self, ask: Ask) -> Answer:
         model, region = split_region(ask.model)
         ask = msgspec.structs.replace(ask, model=model)
-        reader = mapping.AnswerReader(ask)
+        reader, request = mapping.AnswerReader(ask), mapping.request(ask)
         with translated(ask):
-            response = self._connected(region).converse(**mapping.request(ask))
+            response = self._client(region).converse(**request)
         reader.read_whole(response)
         return reader.answer()
 
     def _converse_stream(self, ask: Ask) -> Generator[Delta | Metered | Answer, None, None]:
         model, region = split_region(ask.model)
         named = msgspec.structs.replace(ask, model=model)
-        reader = mapping.AnswerReader(named)
+        reader, request = mapping.AnswerReader(named), mapping.request(named)
         with translated(ask):
-            events = self._events(named, region)
+            events = self._events(named, request, region)
             if events is None:
                 answer = self._converse(ask)
                 if answer.text:
@@ -105,24 +99,26 @@ class BedrockService:
                     _finish(events, reader, ask)
         yield reader.answer()
 
-    def _events(self, ask: Ask, region: str) -> Any:
+    def _events(self, ask: Ask, request: dict[str, Any], region: str) -> Any:
         """The stream of an answer; `None` if the model gives this one only as a whole."""
         if ask.tools and ask.model in self._whole_with_tools:
             return None
-        client = self._connected(region)
+        client = self._client(region)
         try:
-            return client.converse_stream(**mapping.request(ask))["stream"]
+            return client.converse_stream(**request)["stream"]
         except client.exceptions.ValidationException as refusal:
             if not ask.tools or _NOT_STREAMED not in str(refusal):
                 raise
             self._whole_with_tools.add(ask.model)
             return None
 
-    def _connected(self, region: str) -> Any:
-        with self._making:
-            if region not in self._clients:
-                self._clients[region] = _make(region)
-            return self._clients[region]
+    def _client(self, region: str) -> Any:
+        try:
+            return self._amazon.client(_SERVICE, region)
+        except Failure as failure:
+            if not region:
+                raise
+            raise errors.ModelNotFound(f"{region!r}, after the model's @, is no region", provider=PROVIDER) from failure
 
 
 def split_region(model: str) -> tuple[str, str]:
@@ -143,30 +139,8 @@ def _finish(events: Any, reader: mapping.AnswerReader, ask: Ask) -> None:
             reader.read(event)
 
 
-def _make(region: str) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    from providers.bedrock.connections import announce
-
-    # Of the two variables boto3 itself reads only AWS_DEFAULT_REGION, all other SDKs of Amazon only AWS_REGION.
-    session = boto3.session.Session(region_name=region or os.environ.get("AWS_REGION") or None)
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=CALLS,
-        connect_timeout=CONNECT_S,
-        read_timeout=READ_S,
-        tcp_keepalive=True,
-    )
-    try:
-        client = session.client("bedrock-runtime", config=config)
-    except ValueError as error:
-        if region:
-            raise errors.ModelNotFound(f"{region!r}, after the model's @, is no region", provider=PROVIDER) from error
-        raise errors.BadRequest(f"Bedrock cannot be reached as configured: {error}", provider=PROVIDER) from error
+def _refuse_cut_bodies(client: Any) -> None:
     client.meta.events.register("before-parse.bedrock-runtime.Converse", _complete)
-    announce(client)
-    return client
 
 
 def _complete(response_dict: dict[str, Any], **_: Any) -> None:

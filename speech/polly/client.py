@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing, closing
 from typing import Any, cast
 
+from amazon.clients import Clients
 from speech import errors
-from speech.amazon.client import Amazon
 from speech.amazon.errors import translated
 from speech.amazon.limiter import Limiter, ProcessLimiter, Quota
 from speech.polly import mapping, voices
@@ -27,7 +27,7 @@ class PollySpeech:
 
     def __init__(self, limiter: Limiter | None = None) -> None:
         """`limiter` keeps to the quota; without one, this process may use all of it."""
-        self._amazon = Amazon(provider=PROVIDER, calls=QUOTA.concurrent)
+        self._amazon = Clients(calls=QUOTA.concurrent)
         self._limiter = limiter if limiter is not None else ProcessLimiter(QUOTA)
 
     def capabilities(self) -> SpeakingCapabilities:

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
+from amazon.clients import Clients
 from speech import errors
-from speech.amazon.client import Amazon
 from speech.amazon.errors import translated
 from speech.audio import container, decoding
 from speech.service import Container, ListeningCapabilities, Partial, Recording, Segment, Transcript
@@ -40,7 +40,7 @@ class TranscribeBatch:
     def __init__(self, bucket: str, *, first_s: float = _FIRST_S) -> None:
         """`bucket` takes the recordings; `first_s` is how long until the first look at a job."""
         self._bucket, self._first_s = bucket, first_s
-        self._amazon = Amazon(provider=PROVIDER, calls=CALLS)
+        self._amazon = Clients(calls=CALLS)
         self._tidying: set[asyncio.Task[None]] = set()
 
     def capabilities(self) -> ListeningCapabilities:

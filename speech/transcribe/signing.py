@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from speech import errors
-from speech.amazon.client import session
-from speech.amazon.errors import NO_CREDENTIALS, NO_REGION, translated
+from amazon import failures
+from amazon.clients import session
+from speech.amazon.errors import translated
 
 _PATH = "/stream-transcription-websocket"
 _PORT = 8443
@@ -37,12 +37,11 @@ class Endpoint:
         with translated(self._provider):
             self._session = self._session or session()
             credentials = self._session.get_credentials()
-            frozen = credentials.get_frozen_credentials() if credentials is not None else None
-        region = self._session.region_name
-        if frozen is None:
-            raise errors.AuthenticationFailed(NO_CREDENTIALS, provider=self._provider)
-        if not region:
-            raise errors.BadRequest(NO_REGION, provider=self._provider)
+            if credentials is None:
+                raise failures.Failure("uncredentialed", failures.NO_CREDENTIALS)
+            frozen = credentials.get_frozen_credentials()
+            if not (region := self._session.region_name):
+                raise failures.Failure("misconfigured", failures.NO_REGION)
         domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         base = urlsplit(self._url or f"wss://transcribestreaming.{region}.{domain}:{_PORT}")
         request = AWSRequest("GET", f"https://{base.netloc}{_PATH}?{urlencode(query)}")

@@ -12,8 +12,8 @@ from typing import cast
 import msgspec
 import pytest
 
+from amazon import clients
 from providers import errors
-from providers.bedrock import client
 from providers.bedrock.client import BedrockService
 from providers.service import Answer, Delta, Metered, Tool, ToolCall
 from ringback.testing.script import Script
@@ -301,7 +301,7 @@ async def test_opening_a_connection_has_a_limit(aws: pytest.MonkeyPatch) -> None
         await reader.read()
         writer.close()
 
-    aws.setattr(client, "CONNECT_S", 0.2)
+    aws.setattr(clients, "CONNECT_S", 0.2)
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     aws.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"https://127.0.0.1:{port}")  # whose TLS never begins

@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.reason import LIMIT, disclosable
+from jobs.disclosure import LIMIT
+from providers.reason import disclosable
 from providers.service import Ask, Message, Text, ToolResult
 
 ASK = Ask(

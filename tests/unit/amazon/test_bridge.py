@@ -10,8 +10,8 @@ from typing import cast
 
 import pytest
 
-from providers.bedrock import bridge
-from providers.bedrock.bridge import Bridge
+from amazon import bridge
+from amazon.bridge import Bridge
 
 
 @pytest.fixture

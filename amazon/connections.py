@@ -10,7 +10,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnectionPool,
 )
 
-from providers.bedrock import bridge
+from amazon import bridge
 
 
 class _Announced:

@@ -1,7 +1,7 @@
 """Blocking calls for the event loop: each runs in a thread, hands over what it has, and ends when nobody waits for it.
 
 A thread that waits for bytes cannot be interrupted, and closing its response from outside does not wake it. Shutting
-its socket down does; so the connections (`providers.bedrock.connections`) tell the call of their thread which socket
+its socket down does; so the connections (`amazon.connections`) tell the call of their thread which socket
 they use.
 """
 
@@ -79,7 +79,7 @@ class Bridge:
 
     def __init__(self, threads: int) -> None:
         """Up to that many threads, each made when it is first needed."""
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bedrock")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="amazon")
         self._calls: set[Call] = set()
 
     async def run(self, work: Callable[[], T]) -> T:
