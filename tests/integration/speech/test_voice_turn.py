@@ -1,8 +1,6 @@
 """Turns by voice: Transcribe, a model and Polly end to end, and everything that fails on the way."""
 
-import asyncio
 import base64
-import signal
 from typing import Any
 
 import aiohttp
@@ -19,7 +17,7 @@ from tests.integration.gateway import eventsource
 from tests.integration.speech import talk
 from tests.integration.speech.conftest import Talking
 from tests.integration.speech.sounds import heard, silence, text, tone
-from tests.stack import Stack, eventually, request
+from tests.stack import request
 
 MODEL = "bedrock/anthropic.claude-3-haiku"
 SAID = "주문한 게 아직 안 왔어요."
@@ -279,41 +277,6 @@ async def test_turns_at_the_same_time_are_each_whole(
         assert turn.job["status"] == "succeeded"
         assert all(heard(turn.events, s["index"]) == whole(s) for s in turn.job["output"]["sentences"])
         assert len(talk.history(talking.url, session)) == 2
-
-
-async def test_a_worker_that_is_killed_in_mid_turn(
-    tmp_path: Any,
-    amazon_environment: dict[str, str],
-    vendor_server: VendorServer,
-    speech_server: SpeechServer,
-) -> None:
-    vendor_server.enqueue(Script(deltas=REPLY, delta_s=0.05, fault="stall", fault_after=4))
-    vendor_server.script(Script(deltas=REPLY))
-    speech_server.script(SpeechScript(heard=(SAID,)), service="transcribe-streaming")
-    stack = Stack(tmp_path, {**amazon_environment, "RINGBACK_LEASE_S": "2"})
-    try:
-        worker, url = stack.worker(), stack.gateway()
-        stack.wait_ready(url)
-        session = talk.session(url, model=MODEL, language="ko-KR")
-        job_id = request(f"{url}/v1/sessions/{session}/voice", method="POST", body=tone(), headers=WAV).json["id"]
-        next_id = request(f"{url}/v1/sessions/{session}/text", method="POST", body={"text": "Next?"}).json["id"]
-        async with eventsource.opened(f"{url}/v1/jobs/{job_id}/events") as stream:
-            async for event in stream:
-                if event.name == "audio":
-                    break
-        await asyncio.to_thread(worker.stop, signal.SIGKILL)
-        stack.worker()
-        events = await eventsource.read(f"{url}/v1/jobs/{job_id}/events")
-        assert (events[-1].name, events[-1].data["attempt"]) == ("job.succeeded", 2)
-        (reset,) = [event.data for event in events if event.name == "stream.reset"]
-        assert reset["reason"] == "new_attempt"
-        for sentence in events[-1].data["output"]["sentences"]:
-            assert heard(events, sentence["index"]) == whole(sentence)
-        await asyncio.to_thread(eventually, lambda: request(f"{url}/v1/jobs/{next_id}").json["status"] == "succeeded")
-        said = talk.history(url, session)
-        assert said == [("user", SAID), ("assistant", "".join(REPLY)), ("user", "Next?"), ("assistant", "".join(REPLY))]
-    finally:
-        stack.close()
 
 
 async def test_there_and_back_in_english_without_any_vendor(offline: Talking) -> None:
