@@ -25,7 +25,7 @@ from tests.stack import Process, eventually, request
 SAID = "주문한 게 아직 안 왔어요."
 REPLY = ("주문하신 ", "상품은 오늘 ", "출발했습니다. 내일 ", "오후 3시쯤 ", "도착해요! 더 ", "궁금한 점이 있으세요?")
 WAV = {"content-type": "audio/wav"}
-DRAWLING = SpeechScript(chunk_bytes=512, chunk_s=2.0)
+DRAWLING = SpeechScript(chunk_bytes=2048, chunk_s=8.0)
 """A sentence takes longer than any test waits for a worker's end."""
 BREAKS = (aiohttp.ClientError, ConnectionError)
 
