@@ -8,6 +8,8 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.audio import Container, sniffed
+
 FIELD = "audio"
 """The input field with audio."""
 STORED = "stored"
@@ -15,25 +17,21 @@ STORED = "stored"
 _WAYS = ("base64", "url", STORED)
 _HEAD = 32
 """Characters of base64 that hold enough bytes to tell a recording by."""
+_MEDIA_TYPES: dict[Container, str] = {
+    "wav": "audio/wav",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "flac": "audio/flac",
+    "webm": "audio/webm",
+    "m4a": "audio/mp4",
+    "amr": "audio/amr",
+}
 
 
 def media_type_of(head: bytes) -> str | None:
     """What a recording with these first 12 bytes is; `None` if it is no kind that is known."""
-    match head[:4], head[4:8], head[8:12]:
-        case (b"RIFF" | b"RF64", _, b"WAVE"):
-            return "audio/wav"
-        case (b"OggS", _, _):
-            return "audio/ogg"
-        case (b"fLaC", _, _):
-            return "audio/flac"
-        case (_, b"ftyp", _):
-            return "audio/mp4"
-        case (b"\x1aE\xdf\xa3", _, _):
-            return "audio/webm"
-    if head.startswith(b"#!AMR"):
-        return "audio/amr"
-    mpeg = len(head) > 2 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 and head[2] >> 4 != 0x0F
-    return "audio/mpeg" if head.startswith(b"ID3") or mpeg else None
+    container = sniffed(head)
+    return _MEDIA_TYPES[container] if container else None
 
 
 def objection(head: bytes) -> str | None:

@@ -8,11 +8,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from jobs.audio import Container
+
 AudioFormat = Literal["mp3", "ogg_vorbis", "ogg_opus", "pcm", "wav"]
 """What speech comes out as. `pcm` is 16-bit signed little-endian, one channel, without a header."""
-
-Container = Literal["wav", "mp3", "ogg", "flac", "webm", "m4a", "amr"]
-"""What a recording may come in as."""
 
 
 class Voice(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
+from jobs.audio import Container
 from speech import errors
 from speech.audio import container, webm
 from speech.audio.pcm import Pcm
-from speech.service import Container
 
 DECODABLE: tuple[Container, ...] = ("wav", "mp3", "ogg", "flac", "webm")
 RATES = (8_000, 48_000)

@@ -12,10 +12,11 @@ from typing import Any
 import structlog
 
 from amazon.clients import Clients
+from jobs.audio import Container
 from speech import errors
 from speech.amazon.errors import translated
 from speech.audio import container, decoding
-from speech.service import Container, ListeningCapabilities, Partial, Recording, Segment, Transcript
+from speech.service import ListeningCapabilities, Partial, Recording, Segment, Transcript
 from speech.transcribe import document, languages
 
 PROVIDER = "transcribe-batch"

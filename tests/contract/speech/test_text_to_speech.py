@@ -6,10 +6,11 @@ from typing import Any, get_args
 
 import pytest
 
+from jobs.audio import sniffed
 from ringback.testing.speech.script import Fault, SpeechScript
 from ringback.testing.speech.server import SpeechServer
 from speech import errors
-from speech.audio import container, decoding
+from speech.audio import decoding
 from speech.audio.pcm import Pcm
 from speech.registry import SpeechServices
 from speech.service import AudioFormat, AudioPart, Utterance
@@ -33,7 +34,7 @@ async def test_every_format_that_is_offered_is_what_it_says(audio_format: AudioF
         if audio_format == "pcm":
             assert end.duration_s == pytest.approx(len(audio) / 2 / rate, abs=0.01)
         else:
-            assert container.sniffed(audio) == KINDS[audio_format]
+            assert sniffed(audio) == KINDS[audio_format]
             decoded = decoding.decoded(audio, provider="test")
             assert 0.5 < decoded.duration_s < 5
             assert not decoded.silent

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.audio import sniffed
 from speech import errors
-from speech.audio import container, decoding, encoding
+from speech.audio import decoding, encoding
 from speech.audio.decoding import Limits
 from speech.audio.pcm import Pcm, resampled
 from speech.service import AudioFormat
@@ -70,7 +71,7 @@ def test_files_of_others(kind: str, subtype: str, rate: int, channels: int) -> N
 
 def test_webm_of_a_browser_and_one_that_was_cut_off() -> None:
     whole = webm.recorded(encoding.encoded(tone(2), "ogg_opus"))
-    assert container.sniffed(whole) == "webm"
+    assert sniffed(whole) == "webm"
     pcm = decoding.decoded(whole, provider="test")
     assert pcm.duration_s == pytest.approx(2, abs=0.1)
     assert pitch(pcm) == pytest.approx(440, abs=10)
