@@ -1,12 +1,26 @@
-"""What recordings have in common for those who listen: decoding off the loop, checks of live audio, confidence."""
+"""What recordings have in common for those who listen: who takes them, decoding, live audio, confidence."""
 
 import asyncio
 from collections.abc import Sequence
 
-from speech import errors
+from jobs.audio import sniffed
+from speech import errors, languages
 from speech.audio import decoding
 from speech.audio.pcm import Pcm
-from speech.service import Recording
+from speech.service import ListeningCapabilities, Recording
+
+
+def lack(recording: Recording, able: ListeningCapabilities) -> str | None:
+    """What a service that is so `able` cannot take of a recorded file; `None` if nothing is known to be in its way."""
+    if isinstance(recording.audio, bytes):
+        found = sniffed(recording.audio)
+        if found is not None and found not in able.containers:
+            return f"audio: {found}"
+    named = (("language", recording.language), *(("languages", language) for language in recording.languages))
+    for field, language in named:
+        if language and languages.resolved(language, able.languages) is None:
+            return f"{field}: {language[:40]!r}"
+    return None
 
 
 async def pcm_of(recording: Recording, *, provider: str, limits: decoding.Limits, rate: int = 0) -> Pcm:

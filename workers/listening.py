@@ -29,7 +29,7 @@ class Listening:
             language=value.get("language") or "",
             languages=tuple(value.get("languages") or ()),
         )
-        service = self._speech.speech_to_text()
+        service = self._speech.listening_to(recording)
 
         def record(call: ModelCall) -> None:
             narrator.usage("speech-to-text", progress.record(call))

@@ -6,7 +6,7 @@ spoken as soon as its end is certain, and the memory is refined when the reply i
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -79,31 +79,11 @@ class Turns:
             if spec.session_id is not None:
                 if progress.claim is None:
                     raise ValueError("a turn in a session needs a claim")
-                session = await _entered(stack, self._parts.lock.held(progress.claim), hearing)
+                session = await stack.enter_async_context(self._parts.lock.held(progress.claim))
             heard = await hearing if hearing else None
             await turn.take(session, heard)
         if spec.session_id is not None:
             self._parts.refinements.begin(spec.session_id, spec.targets)
-
-
-async def _entered(
-    stack: AsyncExitStack,
-    session: AbstractAsyncContextManager[SessionTurn],
-    hearing: asyncio.Task[Transcript] | None,
-) -> SessionTurn:
-    """The session once it is this turn's time. Raises what `hearing` raises, as soon as it does."""
-    if hearing is None:
-        return await stack.enter_async_context(session)
-    entering = asyncio.create_task(stack.enter_async_context(session))
-    try:
-        await asyncio.wait((hearing, entering), return_when=asyncio.FIRST_EXCEPTION)
-        if hearing.done():
-            hearing.result()
-        return await entering
-    finally:
-        if not entering.done():
-            entering.cancel()
-            await asyncio.gather(entering, return_exceptions=True)
 
 
 class _Turn:
@@ -144,7 +124,7 @@ class _Turn:
             audio=await self._parts.recordings.read(self._spec, self._value),
             language=self._value.get("language") or "",
         )
-        service = self._parts.speech.speech_to_text()
+        service = self._parts.speech.listening_to(recording)
         heard = await Listener(service, self._narrator, self._record("speech-to-text")).hear(recording)
         self._stages.reached("transcript_s")
         return heard

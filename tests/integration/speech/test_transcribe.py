@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from ringback.testing.script import Script
 from ringback.testing.speech.script import SpeechScript
 from ringback.testing.speech.server import SpeechServer
+from ringback.testing.vendors.server import VendorServer
 from tests.gallery import Gallery
 from tests.integration.gateway import eventsource
 from tests.integration.gateway.eventsource import Event
+from tests.integration.speech import talk
 from tests.integration.speech.conftest import Talking
 from tests.integration.speech.sounds import silence, text, tone
 from tests.stack import Reply, request
@@ -94,6 +97,42 @@ async def test_what_is_damaged_is_said(talking: Talking, speech_server: SpeechSe
     broken = b"OggS" + bytes(2000)
     _, job = await run(talking, {"audio": {"base64": text(broken)}, "language": "en-US"})
     assert (job["status"], job["error"]["code"]) == ("failed", "bad_audio")
+
+
+M4A = b"\0\0\0\x20ftypM4A " + bytes(500)
+
+
+async def test_what_a_phone_records_needs_a_bucket(talking: Talking, speech_server: SpeechServer) -> None:
+    """Streams do not take m4a; who cannot change that must be told what to do."""
+    _, job = await run(talking, {"audio": {"base64": text(M4A)}, "language": "ko-KR"})
+    assert (job["status"], job["error"]["code"], job["error"]["retryable"]) == ("failed", "unsupported", False)
+    assert "send wav or mp3" in job["error"]["message"]
+    assert "RINGBACK_S3_BUCKET" in job["error"]["message"]
+    assert not speech_server.received
+
+
+async def test_what_a_phone_records_goes_through_the_bucket(
+    tmp_path: Path,
+    amazon_environment: dict[str, str],
+    vendor_server: VendorServer,
+    speech_server: SpeechServer,
+) -> None:
+    speech_server.script(SpeechScript(heard=HEARD, polls=0), service="transcribe")
+    speech_server.script(SpeechScript(heard=("이건 아니에요.",)), service="transcribe-streaming")
+    vendor_server.script(Script(deltas=("내일 ", "도착해요!")))
+    stack = Talking(tmp_path, {**amazon_environment, "RINGBACK_S3_BUCKET": "our-audio"})
+    try:
+        stack.worker()
+        stack.url = stack.gateway()
+        stack.wait_ready(stack.url)
+        _, job = await run(stack, {"audio": {"base64": text(M4A)}, "language": "ko-KR"})
+        assert (job["output"]["text"], job["model"]) == (" ".join(HEARD), "transcribe-batch/ko-KR")
+        session = talk.session(stack.url, model="bedrock/anthropic.claude-3-haiku", language="ko-KR")
+        turn = await talk.take(stack.url, session, by="voice", data=M4A, headers={"content-type": "audio/mp4"})
+        assert turn.job["output"]["transcript"] == " ".join(HEARD)
+        assert turn.job["output"]["text"] == "내일 도착해요!"
+    finally:
+        stack.close()
 
 
 async def test_a_service_that_fails_is_asked_again_once(talking: Talking, speech_server: SpeechServer) -> None:
