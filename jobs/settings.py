@@ -202,6 +202,8 @@ _STREAMING_URL = re.compile(r"wss?://[^/\s?#@]+/?")
 _KINDS = ("url", "slack_webhook", "slack_token", "database_url")
 _SHORTEST_LEASE_S = 1.0
 """Workers look after their leases every half second."""
+_SHORTEST_SESSION_S = 30.0
+"""Workers keep a session alive every five seconds while a turn is under way."""
 _PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.(?P<path>[^`]*)`)?", re.DOTALL)
 """A message of msgspec: what is wrong, and where."""
 
@@ -353,6 +355,8 @@ def _check_numbers(settings: Settings) -> None:
             raise errors.ConfigurationError(f"RINGBACK_{field.upper()}: must be greater than 0, and a number")
     if settings.lease_s < _SHORTEST_LEASE_S:
         raise errors.ConfigurationError(f"RINGBACK_LEASE_S: at least {_SHORTEST_LEASE_S:g} s")
+    if settings.session_ttl_s < _SHORTEST_SESSION_S:
+        raise errors.ConfigurationError(f"RINGBACK_SESSION_TTL_S: at least {_SHORTEST_SESSION_S:g} s")
     for name, limit in msgspec.structs.asdict(settings.timeouts).items():
         if limit is not None and not 0 < limit < math.inf:
             raise errors.ConfigurationError(f"timeouts.{name}: must be greater than 0, and a number")

@@ -19,9 +19,7 @@ from jobs.store.access_keys import TokenBudgets
 from jobs.store.deliveries import Due, NewDelivery
 from jobs.store.jobs import Claim, JobStore
 from jobs.store.recordings import Recordings
-from providers.errors import ProviderError
 from providers.prices import Prices
-from speech.errors import SpeechError
 from workers.delivery import ATTEMPT_LEASE_S, Deliverer
 from workers.leases import Held, Leases
 from workers.narrator import Narrator
@@ -176,14 +174,18 @@ class Runner:
             "prompt": progress.prompt,
         }
         if error is not None:
-            provider = error.provider if isinstance(error, ProviderError | SpeechError) else None
-            fields["error"] = JobError.of(error, provider)
+            fields["error"] = JobError.of(error)
         job = claim.view(status, output=progress.output, **fields)
         delivery = NewDelivery.of(job, terminal_event(status), at_ms=ended_ms)
         try:
             last = await persist(
                 lambda: self._store.end(
-                    claim.fence, job, delivery=delivery, deliver_after_s=ATTEMPT_LEASE_S, events=rest
+                    claim.fence,
+                    job,
+                    delivery=delivery,
+                    deliver_after_s=ATTEMPT_LEASE_S,
+                    events=rest,
+                    ready=self._dispatch.send,
                 )
             )
         except (errors.StaleFence, errors.JobAlreadyEnded) as refused:

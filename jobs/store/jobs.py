@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -30,6 +30,8 @@ HINT_AGAIN_S = 5.0
 """A job still pending so long after its hint was sent gets another one, if the queue is short."""
 BACKLOG_LOOK_S = 60.0
 """How often a job that waits for its turn is looked at, should its turn have got lost."""
+MOST_IN_SESSION = 256
+"""Jobs that may wait in one session's line: all of them are in one shard, which has others to serve."""
 INDEXED_METADATA = 32
 """Of a job's metadata, the first so many top-level scalars can be searched for."""
 
@@ -139,7 +141,8 @@ class JobStore:
         `idempotency` is the key with its scope (the one given to `new_id`) and the request's body; `watcher` is the
         gateway process that wants the job's events pushed from the start; `hint` is a list of the broker's and what to
         push onto it, if the store is the broker too. `busy`: the job takes a turn in its session, of whose shard its id
-        must be, and waits there for those before it, or is refused if there are any.
+        must be, and waits there for those before it, without a hint and so without a worker's slot, or is refused if
+        there are any.
         Raises `errors.IdempotencyKeyReused`, `errors.SessionNotFound`, `errors.SessionBusy`, `errors.QueueFull`,
         `errors.TooManyQueued`, `errors.StoreUnavailable`.
         """
@@ -166,6 +169,7 @@ class JobStore:
             *self._kept_in_indexes(spec.created_ms),
             (spec.session_id or "") if busy else "",
             int(busy == "refuse"),
+            MOST_IN_SESSION,
             *_indexes(spec),
         )
         match reply[0]:
@@ -179,6 +183,8 @@ class JobStore:
                 raise errors.SessionNotFound
             case b"busy":
                 raise errors.SessionBusy
+            case b"session_full":
+                raise errors.SessionBusy(f"There are {MOST_IN_SESSION} turns of this session already that wait.")
         return Accepted(job_id=reply[1].decode(), created=reply[0] != b"same", hint=reply[0] == b"hinted")
 
     def _kept_in_indexes(self, now_ms: int) -> tuple[str, int]:
@@ -299,11 +305,14 @@ class JobStore:
         deliver_after_s: float = 0.0,
         required: Literal["", "queued"] = "",
         events: Sequence[Event] = (),
+        ready: Callable[[str, Priority], None] | None = None,
     ) -> int:
         """Ends a job in `job.status` with its terminal event and callback, all or nothing; the terminal event's id.
 
         `events` are appended right before the terminal one.
         `deliver_after_s`: seconds for which the caller keeps the delivery to itself. Repeating the call is harmless.
+        `ready` is given the job whose turn it is now in the same session and which needs a hint; without it that one
+        waits until hints are sent again.
         Raises `errors.StaleFence` if another holds the job, or it is not in the `required` state;
         `errors.JobAlreadyEnded`; `errors.StoreUnavailable`.
         """
@@ -323,6 +332,8 @@ class JobStore:
             _ms(deliver_after_s),
             job.error.code if job.error else "",
             _ms(self._settings.usage_retention_s),
+            _ms(HINT_AGAIN_S),
+            _ms(BACKLOG_LOOK_S),
             len(events),
             *(part for event in events for part in (event.name, event.data)),
             *usage.counted(job),
@@ -332,7 +343,10 @@ class JobStore:
             raise errors.StaleFence
         if reply[0] == b"ended":
             raise errors.JobAlreadyEnded
-        return int(reply[1])
+        _, last, next_id, priority = reply
+        if next_id and ready:
+            ready(next_id.decode(), priority.decode())
+        return int(last)
 
     async def announce(self, claim: Claim, delivery: NewDelivery, *, deliver_after_s: float) -> bool:
         """Puts the callback of an event that ends nothing into the outbox; `deliver_after_s` as in `end`.

@@ -145,7 +145,7 @@ class Sessions:
     async def delete(self, session_id: str, *, owner: str | None = None) -> None:
         """Ends a session; its history stays. Turns under way can say nothing more. Raises as `get` does."""
         await self.get(session_id, owner=owner)
-        await self._connection.call("DEL", keys.session(session_id), keys.line(session_id))
+        await self._connection.run("session_delete", keys.session(session_id), session_id)
 
     # Turns
 

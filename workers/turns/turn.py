@@ -1,7 +1,7 @@
 """Runs turns: transcript, session, context, the model's stream, and its sentences spoken while it is still writing.
 
-Nothing waits for what it does not need: the recording is understood while the session is waited for, each sentence is
-spoken as soon as its end is certain, and the memory is refined when the reply is over.
+Nothing waits for what it does not need: each sentence is spoken as soon as its end is certain, and the memory is refined
+when the reply is over.
 """
 
 import asyncio

@@ -3,21 +3,23 @@
 -- ARGV: id, fence, status it must have or '', terminal status, the Job as JSON, event name,
 --       job retention ms, event retention ms, oldest id kept in indexes, index ms,
 --       ms from now until the sweeper may deliver, error code or '', ms for which a day's usage is kept,
+--       ms until a hint is sent again, ms until a job in the backlog is looked at,
 --       number of events before the last, name, data, …, UTC day, number of rows of usage, model, numbers, …,
 --       delivery id or '', delivery field, value, …
--- Returns {'ok', id of the terminal event}, {'stale'} or {'ended'}.
+-- Returns {'ok', id of the terminal event, id of the job to be hinted because it is its turn in the session now or '',
+-- that one's priority}, {'stale'} or {'ended'}.
 local id, fence, required, status, final, event = unpack(ARGV, 1, 6)
-local job_ms, event_ms, oldest, index_ms, due_ms, code, usage_ms, before = unpack(ARGV, 7, 14)
-local usage_at = 15 + 2 * before
+local job_ms, event_ms, oldest, index_ms, due_ms, code, usage_ms, again, look, before = unpack(ARGV, 7, 16)
+local usage_at = 17 + 2 * before
 local at = usage_at + 2 + 2 * ARGV[usage_at + 1]
 local delivery = ARGV[at]
 local job = KEYS[1]
-local current, held, watch, events, turn, priority, owner =
-  unpack(redis.call('HMGET', job, 'status', 'fence', 'watch', 'events', 'turn', 'priority', 'owner'))
+local current, held, watch, events, turn, priority, owner, session =
+  unpack(redis.call('HMGET', job, 'status', 'fence', 'watch', 'events', 'turn', 'priority', 'owner', 'session'))
 if not current then return {'ended'} end
 if is_terminal(current) then
   -- The same call again after its answer was lost on the way.
-  if held == fence and current == status then return {'ok', events} end
+  if held == fence and current == status then return {'ok', events, '', ''} end
   return {'ended'}
 end
 if held ~= fence or (required ~= '' and current ~= required) then return {'stale'} end
@@ -29,7 +31,7 @@ if code ~= '' then
   trim(tag .. ':index:error:' .. code, oldest, index_ms)
 end
 local log = {}
-for i = 15, usage_at - 1 do log[i - 14] = ARGV[i] end
+for i = 17, usage_at - 1 do log[i - 16] = ARGV[i] end
 log[#log + 1] = event
 log[#log + 1] = final
 local pushes = {}
@@ -50,4 +52,9 @@ if delivery ~= '' then
 end
 -- It ended while it was queued: a sweeper sends the hint to the next in its line.
 if turn == '1' then pass_turn(priority .. ':' .. owner, now_ms()) end
-return {'ok', tostring(n)}
+local following = session and first_in_line(session) or ''
+if following ~= '' then
+  local waits, urgency = unpack(redis.call('HMGET', tag .. ':job:' .. following, 'turn', 'priority'))
+  if waits == 'session' and make_ready(following, again, look) then return {'ok', tostring(n), following, urgency} end
+end
+return {'ok', tostring(n), '', ''}

@@ -5,9 +5,20 @@ local now = now_ms()
 local found = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local job = tag .. ':job:' .. id
-  local priority, owner, turn = unpack(redis.call('HMGET', job, 'priority', 'owner', 'turn'))
+  local priority, owner, turn, session, start_by =
+    unpack(redis.call('HMGET', job, 'priority', 'owner', 'turn', 'session', 'start_by'))
   if not priority then
     redis.call('ZREM', KEYS[1], id)
+  elseif turn == 'session' then
+    -- Whoever may wait no longer is run too, and expires; so is whoever waits in a session that has gone, and fails.
+    local first = first_in_line(session)
+    local late = tonumber(start_by) > 0 and now > tonumber(start_by)
+    if first ~= '' and first ~= id and not late then
+      look_again(id, ARGV[3], start_by)
+    elseif make_ready(id, ARGV[2], ARGV[3]) then
+      found[#found + 1] = id
+      found[#found + 1] = priority
+    end
   elseif turn == '0' and redis.call('EXISTS', tag .. ':turns:' .. priority .. ':' .. owner) == 1 then
     redis.call('ZADD', KEYS[1], now + ARGV[3], id)  -- its turn will come
   else

@@ -160,6 +160,25 @@ local function pass_turn(line, pending_until)
   return ''
 end
 
+-- Lets a job that has nothing left to wait for take its turn, see take_turn. Returns whether it may be hinted at once.
+-- again, look: ms until its hint is sent again, and until it is looked at while it waits in the backlog.
+local function make_ready(id, again, look)
+  local job = tag .. ':job:' .. id
+  local priority, owner = unpack(redis.call('HMGET', job, 'priority', 'owner'))
+  local hinted = take_turn(id, priority .. ':' .. owner)
+  redis.call('HSET', job, 'turn', hinted and 1 or 0)
+  redis.call('ZADD', tag .. ':pending', now_ms() + (hinted and again or look), id)
+  return hinted
+end
+
+-- Has a job that waits in its session's line looked at after `look` ms, or when it should have been started.
+local function look_again(id, look, start_by)
+  local now = now_ms()
+  local pause = tonumber(look)
+  if tonumber(start_by) > 0 then pause = math.max(0, math.min(pause, start_by - now + 1)) end
+  redis.call('ZADD', tag .. ':pending', now + pause, id)
+end
+
 -- Lets a session, and the line of jobs that wait for it, last for its time to live from now on.
 local function touch_session(id)
   local session = tag .. ':session:' .. id

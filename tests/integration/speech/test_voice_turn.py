@@ -291,28 +291,32 @@ async def test_there_and_back_in_english_without_any_vendor(offline: Talking) ->
         assert decoding.decoded(whole(sentence), provider="test").duration_s > 0.3
 
 
-async def test_a_recording_that_cannot_be_understood_waits_for_nobody(
+async def test_turns_wait_in_line_may_leave_it_and_hold_up_nobody(
     talking: Talking, korean: str, vendor_server: VendorServer
 ) -> None:
     vendor_server.reset()
     vendor_server.script(Script(deltas=REPLY, fault="stall", fault_after=2))
     path = f"{talking.url}/v1/sessions/{korean}"
+
+    def accepted(recording: bytes) -> str:
+        made: str = request(f"{path}/voice", method="POST", body=recording, headers=WAV).json["id"]
+        return made
+
     first = request(f"{path}/text", method="POST", body={"text": "Hello?"}).json["id"]
     await vendor_server.wait_received(1)
-    turn = await voiced(talking, korean, b"OggS" + bytes(1000))
-    assert turn.job["error"]["code"] == "bad_audio"
-    assert request(f"{talking.url}/v1/jobs/{first}").json["status"] == "running"
-    # One that is understood waits, and may be called off meanwhile.
-    waiting = request(f"{path}/voice", method="POST", body=tone(), headers=WAV).json["id"]
-    async with eventsource.opened(f"{talking.url}/v1/jobs/{waiting}/events") as stream:
-        async for event in stream:
-            if event.name == "transcript.final":
-                request(f"{talking.url}/v1/jobs/{waiting}/cancel", method="POST")
-    assert event.name == "job.cancelled"
+    wrong, left, last = accepted(b"OggS" + bytes(1000)), accepted(tone()), accepted(tone())
+    assert all(request(f"{talking.url}/v1/jobs/{job}").json["status"] == "queued" for job in (wrong, left, last))
+    assert request(f"{talking.url}/v1/jobs/{left}/cancel", method="POST").status == 202
     vendor_server.script(Script(deltas=REPLY))
     request(f"{talking.url}/v1/jobs/{first}/cancel", method="POST")
-    turn = await voiced(talking, korean)
-    assert turn.names[-1] == "job.succeeded"
+    ends = {}
+    for job in (first, wrong, left, last):
+        async with eventsource.opened(f"{talking.url}/v1/jobs/{job}/events") as stream:
+            ends[job] = (await stream.rest())[-1]
+    assert [ends[job].name for job in (first, wrong, left, last)] == [
+        *("job.cancelled", "job.failed", "job.cancelled", "job.succeeded"),
+    ]
+    assert ends[wrong].data["error"]["code"] == "bad_audio"
     assert talk.history(talking.url, korean)[-2:] == [("user", SAID), ("assistant", "".join(REPLY))]
 
 

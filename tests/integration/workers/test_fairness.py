@@ -9,7 +9,7 @@ from jobs.store.connection import Connection
 from jobs.store.jobs import JobStore
 from tests.integration.store.sample import spec
 from tests.integration.workers.floor import Floor
-from tests.stack import eventually
+from tests.stack import eventually, request
 
 FLOOD = 400
 
@@ -38,6 +38,26 @@ def test_one_job_does_not_wait_behind_anothers_flood(floor: Floor) -> None:
     assert sum(datetime.fromisoformat(job["started_at"]) < started for job in jobs) < FLOOD / 2
     assert not floor.redis.keys("rb:*:turns:*")
     assert not floor.redis.keys("rb:*:backlog:*")
+
+
+def test_many_turns_of_one_session_take_one_slot(floor: Floor) -> None:
+    def turn(session: str, text: str, model: str) -> str:
+        body = {"text": text, "model": model}
+        reply = request(f"{floor.url}/v1/sessions/{session}/text", method="POST", body=body)
+        assert reply.status == 202, reply.body
+        return str(reply.json["id"])
+
+    busy, other = (request(f"{floor.url}/v1/sessions", method="POST", body={}).json["id"] for _ in range(2))
+    texts = [f"Turn {n}" for n in range(12)]
+    turns = [turn(busy, text, "fake/slow?text=Ja.&first_ms=50") for text in texts]
+    floor.start_worker(RINGBACK_WORKER_SLOTS="2")
+    single = floor.ended(turn(other, "Hello?", "fake/fast?text=Ja."))
+    assert single["status"] == "succeeded"
+    jobs = [floor.ended(job_id) for job_id in turns]
+    assert {(job["status"], job["attempt"]) for job in jobs} == {("succeeded", 1)}
+    assert single["started_at"] < jobs[-1]["started_at"]
+    history = request(f"{floor.url}/v1/sessions/{busy}/history").json["items"]
+    assert [item["text"] for item in history if item["role"] == "user"] == texts
 
 
 def test_a_flood_outlives_the_death_of_its_worker(floor: Floor) -> None:

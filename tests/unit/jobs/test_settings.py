@@ -197,6 +197,7 @@ def test_a_number_that_is_none_is_refused_by_its_variables_name(field: str, valu
         ("worker_slots", ["0", "-3"]),
         ("max_attempts", ["0"]),
         ("lease_s", ["0", "-1", "nan", "inf", "0.5"]),
+        ("session_ttl_s", ["0", "-1", "nan", "inf", "29"]),
         ("max_body_bytes", ["0"]),
         ("job_retention_s", ["0", "-1", "nan", "inf"]),
         ("event_retention_s", ["0", "-1"]),
