@@ -49,7 +49,7 @@ class Permits:
         self._quota = quota
         self._waiting: dict[str, _Waiting] = {}
         self._held: set[str] = set()
-        self._given_back: list[Step] = []
+        self._untold: list[Step] = []
         self._asking: asyncio.Task[None] | None = None
         self._stir = asyncio.Event()
 
@@ -74,14 +74,26 @@ class Permits:
         finally:
             self._waiting.pop(holder, None)
             self._held.discard(holder)
-            self._give_back(Step("release", holder))
+            self._tell(Step("release", holder))
 
     def refused(self, holder: str) -> None:
-        """The target refused that call, whether it had a permit or not, because its rate is used up."""
-        self._give_back(Step("refused", holder))
+        """The target refused that call, whether it had a permit or not, because its quota is used up."""
+        self._tell(Step("refused", holder))
 
-    def _give_back(self, step: Step) -> None:
-        self._given_back.append(step)
+    def take(self, holder: str) -> None:
+        """That call is under way without having asked for a permit: from now on it counts, until it is released."""
+        if holder not in self._held:
+            self._held.add(holder)
+            self._tell(Step("take", holder))
+
+    def release(self, holder: str) -> None:
+        """That call is over, whether it was taken or not."""
+        if holder in self._held:
+            self._held.discard(holder)
+            self._tell(Step("release", holder))
+
+    def _tell(self, step: Step) -> None:
+        self._untold.append(step)
         self._keep_asking()
 
     def _keep_asking(self) -> None:
@@ -90,9 +102,9 @@ class Permits:
             self._asking = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
-        """One task for all who wait, hold or have given back, as long as there are any."""
+        """One task for all who wait, hold or have something to tell, as long as there are any."""
         renewed = asyncio.get_running_loop().time()
-        while self._waiting or self._held or self._given_back:
+        while self._waiting or self._held or self._untold:
             self._stir.clear()
             now = asyncio.get_running_loop().time()
             renew = now - renewed >= KEPT_S / 3
@@ -101,8 +113,8 @@ class Permits:
             await self._pause()
 
     async def _step(self, *, renew: bool) -> None:
-        steps, self._given_back = self._given_back, []
-        given_back = len(steps)
+        steps, self._untold = self._untold, []
+        told = len(steps)
         steps += [Step("renew", holder) for holder in self._held] if renew else []
         steps += [Step("want", holder, waiting.rank) for holder, waiting in self._waiting.items()]
         if not steps:
@@ -112,7 +124,7 @@ class Permits:
                 has = await self._store.step(self._target, self._quota, steps)
         except (StoreUnavailable, TimeoutError):
             _log.warning("permits_unavailable", target=self._target)
-            self._given_back = steps[:given_back] + self._given_back
+            self._untold = steps[:told] + self._untold
             self._turn_away()
             return
         for step, granted in zip(steps, has, strict=True):

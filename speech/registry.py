@@ -46,7 +46,10 @@ def _transcribe_batch(settings: Settings, _store: PermitStore | None) -> SpeechT
 
 
 # Each imports its engine or SDK only when it is first asked for. The names are those of RINGBACK_TTS and RINGBACK_STT.
-SPEAKING: dict[str, Callable[[Settings, PermitStore | None], TextToSpeech]] = {"polly": _polly, "offline": _offline_speech}
+SPEAKING: dict[str, Callable[[Settings, PermitStore | None], TextToSpeech]] = {
+    "polly": _polly,
+    "offline": _offline_speech,
+}
 LISTENING: dict[str, Callable[[Settings, PermitStore | None], SpeechToText]] = {
     "transcribe": _transcribe,
     "transcribe-batch": _transcribe_batch,

@@ -48,6 +48,8 @@ class Utterance(msgspec.Struct, frozen=True, kw_only=True):
     """Silence before the first word: 0 to 10 s."""
     pause_after_s: float = 0.0
     """Silence after the last word: 0 to 10 s."""
+    urgent: bool = False
+    """Somebody hears silence meanwhile: where calls wait for their turn, this one comes first."""
     marks: bool = False
     """Whether to tell when each word is spoken, where the service can."""
 
@@ -109,6 +111,10 @@ class TextToSpeech(Protocol):
         """What can be asked for. Asking for more raises `errors.Unsupported` before any call is made."""
         ...
 
+    def target(self, utterance: Utterance) -> str:
+        """What will speak it, as calls are counted, limited and priced: `polly/neural`. Raises nothing."""
+        ...
+
     def synthesize(self, utterance: Utterance) -> AsyncIterator[AudioPart | Mark | Spoken]:
         """The audio as it comes: any number of `AudioPart` and `Mark`, then exactly one `Spoken`.
 
@@ -168,6 +174,8 @@ class Transcript(msgspec.Struct, frozen=True, kw_only=True):
     """0 to 1: the mean over the words; `None`: not known."""
     duration_s: float | None = None
     """Of the audio; `None`: not known."""
+    requests: int = 1
+    """To the vendor, who is not asked about silence."""
 
 
 class ListeningCapabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +195,8 @@ class SpeechToText(Protocol):
     """A service that understands speech. Instances are made once per process and shared by all its jobs."""
 
     name: str
+    target: str
+    """As calls are counted, limited and priced: `transcribe/streaming`."""
 
     def capabilities(self) -> ListeningCapabilities:
         """What can be asked for. Asking for more raises `errors.Unsupported` before any call is made."""

@@ -1,4 +1,4 @@
-"""Listens for a job: a recording within time limits, tried again once, and counted; partial results are told."""
+"""Listens for a job: a recording within time limits, tried again if need be, counted; partial results are told."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -12,7 +12,7 @@ from jobs.model import ModelCall, Outcome, Usage
 from speech import errors
 from speech.service import Partial, Recording, Segment, SpeechToText, Transcript
 from workers.narrator import Narrator
-from workers.patience import next_of, pause_s
+from workers.patience import Patience, next_of
 
 SILENCE_S = 20.0
 """Seconds without any result, from services that tell of them as they come; and"""
@@ -37,35 +37,40 @@ class Listener:
 
         Raises a class of `speech.errors`.
         """
-        try:
-            heard = await self._once(recording)
-        except errors.SpeechError as error:
-            pause = pause_s(error)
-            if pause is None:
-                raise
-            await asyncio.sleep(pause)
-            heard = await self._once(recording)
+        patience = Patience(self._limit_s(recording))
+        heard: Transcript | None = None
+        while heard is None:
+            try:
+                heard = await self._once(recording, patience)
+            except errors.SpeechError as error:
+                pause = patience.pause_s(error)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
         self._narrator.tell(event.make("transcript.final", text=heard.text, language=heard.language))
         return heard
 
-    async def _once(self, recording: Recording) -> Transcript:
+    async def _once(self, recording: Recording, patience: Patience) -> Transcript:
         loop = asyncio.get_running_loop()
         began = loop.time()
         heard: Transcript | None = None
         failure: errors.SpeechError | None = None
         first_s: float | None = None
+        said_s = 0.0
         stream = cast("AsyncGenerator[_Item, None]", self._service.transcribe(recording))
         limit_s = self._limit_s(recording)
         told = _Told(self._narrator)
         try:
             async with aclosing(stream):
                 while heard is None:
-                    item = await next_of(stream, limit_s, what="result", provider=self._service.name)
+                    wait_s = patience.left_s if first_s is None else limit_s
+                    item = await next_of(stream, wait_s, what="result", provider=self._service.name)
                     if first_s is None:
                         first_s = loop.time() - began
                     if isinstance(item, Transcript):
                         heard = item
                     else:
+                        said_s = item.end_s if isinstance(item, Segment) else said_s
                         told.item(item, loop.time())
             return heard
         except errors.SpeechError as error:
@@ -73,15 +78,17 @@ class Listener:
             raise
         finally:
             outcome: Outcome = "answered" if heard else "failed" if failure else "cancelled"
-            seconds = heard.duration_s if heard else None
+            took_s = loop.time() - began
+            broken_off = heard is None and first_s is not None
             self._record(
                 ModelCall(
-                    model=f"{self._service.name}/{(heard.language if heard else recording.language) or 'unknown'}",
+                    model=self._service.target,
                     outcome=outcome,
                     error=failure.code if failure else None,
-                    usage=Usage(audio_s=round(seconds, 3) if seconds else msgspec.UNSET),
+                    usage=_usage(heard, max(said_s, took_s) if broken_off else 0.0),
+                    estimated=broken_off,
                     first_token_s=first_s,
-                    duration_s=loop.time() - began,
+                    duration_s=took_s,
                 )
             )
 
@@ -90,6 +97,12 @@ class Listener:
         if not self._service.capabilities().live or not isinstance(recording.audio, bytes):
             return None
         return SILENCE_S + len(recording.audio) / _BYTES_A_SECOND
+
+
+def _usage(heard: Transcript | None, broken_off_s: float) -> Usage:
+    """What was heard is billed; of a call that was broken off, what it had come to, or as long as it took."""
+    seconds = (heard.duration_s if heard.requests else 0.0) if heard is not None else broken_off_s
+    return Usage(audio_s=round(seconds, 3) if seconds else msgspec.UNSET)
 
 
 class _Told:

@@ -8,16 +8,43 @@ from typing import TypeVar
 from speech import errors
 
 BACKOFF_S = 0.3
-"""Before the second try, at the most (full jitter), unless the vendor asks for more."""
+"""Before another try, at the most (full jitter), unless the vendor asks for more."""
 PATIENCE_S = 5.0
 """A vendor that wants to be asked again only later than that is not."""
 T = TypeVar("T")
 
 
-def pause_s(error: errors.SpeechError) -> float | None:
-    """How long to wait before the second try; `None`: there is none."""
-    pause = error.retry_after if error.retry_after is not None else random.uniform(0, BACKOFF_S)  # noqa: S311 - jitter
-    return pause if error.retryable and pause <= PATIENCE_S else None
+class Patience:
+    """With one request, which may take several tries."""
+
+    def __init__(self, limit_s: float | None) -> None:
+        """`limit_s`: seconds until the first item; `None`: however long."""
+        self._limit_s = limit_s
+        self._clock = asyncio.get_running_loop().time
+        self._until = None if limit_s is None else self._clock() + limit_s
+        self._again = False
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds left until the first item of this try."""
+        return None if self._until is None else max(0.0, self._until - self._clock())
+
+    def pause_s(self, error: errors.SpeechError) -> float | None:
+        """How long to wait before the next try; `None`: there is none.
+
+        There is a second try, with time of its own. What the vendor refused for its quota's sake did not begin: that is
+        tried as often as the time allows.
+        """
+        pause = error.retry_after if error.retry_after is not None else random.uniform(0, BACKOFF_S)  # noqa: S311 - jitter
+        if not error.retryable or pause > PATIENCE_S:
+            return None
+        if isinstance(error, errors.RateLimited) and self._until is not None:
+            return pause if self._clock() + pause < self._until else None
+        if self._again:
+            return None
+        self._again = True
+        self._until = None if self._limit_s is None else self._clock() + pause + self._limit_s
+        return pause
 
 
 async def next_of(items: AsyncGenerator[T, None], limit_s: float | None, *, what: str, provider: str) -> T:

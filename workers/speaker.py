@@ -1,4 +1,4 @@
-"""Speaks for a job: one utterance at a time or many at once, each within time limits, tried again once, and counted."""
+"""Speaks for a job: one utterance at a time or many at once, within time limits, tried again if need be, counted."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -10,10 +10,10 @@ import msgspec
 from jobs.model import ModelCall, Outcome, Usage
 from speech import errors
 from speech.service import AudioPart, Mark, Spoken, TextToSpeech, Utterance
-from workers.patience import next_of, pause_s
+from workers.patience import Patience, next_of
 
 FIRST_S = 20.0
-"""Seconds until the first audio, the wait for the vendor's quota included,"""
+"""Seconds until the first audio, the wait for the vendor's quota and what it refuses meanwhile included,"""
 STALL_S = 15.0
 """and until more of it."""
 
@@ -32,22 +32,21 @@ class Speaker:
 
     async def say(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Again | Spoken, None]:
         """The audio as it comes, then exactly one `Spoken`. Raises a class of `speech.errors`."""
-        try:
-            async with aclosing(self._once(utterance)) as items:
-                async for item in items:
-                    yield item
-            return
-        except errors.SpeechError as error:
-            pause = pause_s(error)
-            if pause is None:
-                raise
-        yield Again()
-        await asyncio.sleep(pause)
-        async with aclosing(self._once(utterance)) as items:
-            async for item in items:
-                yield item
+        patience = Patience(FIRST_S)
+        while True:
+            try:
+                async with aclosing(self._once(utterance, patience)) as items:
+                    async for item in items:
+                        yield item
+                return
+            except errors.SpeechError as error:
+                pause = patience.pause_s(error)
+                if pause is None:
+                    raise
+            yield Again()
+            await asyncio.sleep(pause)
 
-    async def _once(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Spoken, None]:
+    async def _once(self, utterance: Utterance, patience: Patience) -> AsyncGenerator[AudioPart | Spoken, None]:
         loop = asyncio.get_running_loop()
         began = loop.time()
         first_s: float | None = None
@@ -57,7 +56,7 @@ class Speaker:
         try:
             async with aclosing(synthesis):
                 while ended is None:
-                    limit_s = FIRST_S if first_s is None else STALL_S
+                    limit_s = patience.left_s if first_s is None else STALL_S
                     item = await next_of(synthesis, limit_s, what="audio", provider=self.service.name)
                     if isinstance(item, Spoken):
                         ended = item
@@ -71,10 +70,9 @@ class Speaker:
             raise
         finally:
             outcome: Outcome = "answered" if ended is not None else "failed" if failure else "cancelled"
-            voice = ended.voice if ended is not None else utterance.voice or utterance.language or "default"
             self._record(
                 ModelCall(
-                    model=f"{self.service.name}/{voice}",
+                    model=self.service.target(utterance),
                     outcome=outcome,
                     error=failure.code if failure else None,
                     usage=_usage(ended, utterance, begun=first_s is not None),

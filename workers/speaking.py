@@ -63,7 +63,7 @@ class Speaking:
                     case Spoken():
                         spoken = item
         assert spoken is not None  # noqa: S101 - it ends with one, or raises
-        narrator.ask(f"{service.name}/{spoken.voice}")
+        narrator.ask(service.target(utterance))
         duration_s = await asyncio.to_thread(sounds.duration_s, sound, spoken)
         if inline:
             narrator.tell(sound.end())

@@ -18,8 +18,9 @@ ASK_AGAIN_S = 2.0
 class Step(msgspec.Struct, frozen=True):
     """What one holder does."""
 
-    kind: Literal["want", "renew", "release", "refused"]
-    """`refused`: the target itself says that its rate is used up, whatever we thought; the permit is released."""
+    kind: Literal["want", "renew", "release", "refused", "take"]
+    """`refused`: the target itself says that its quota is used up, whatever we thought; the permit is released.
+    `take`: the call is under way, whether or not a permit is free."""
     holder: str
     """Unique to the call."""
     rank: int = 1

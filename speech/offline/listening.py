@@ -26,6 +26,7 @@ class OfflineRecognition:
     """English, with no vendor and no network."""
 
     name = NAME
+    target = f"{NAME}/pocketsphinx"
 
     def __init__(self) -> None:
         self._engine = Engine("speech.offline.recognizer", provider=NAME, processes=_PROCESSES)

@@ -39,6 +39,10 @@ class OfflineSpeech:
         """See `TextToSpeech`."""
         return _CAPABILITIES
 
+    def target(self, utterance: Utterance) -> str:
+        """See `TextToSpeech`."""
+        return f"{NAME}/{_VOICE.engines[0]}"
+
     async def synthesize(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Mark | Spoken, None]:
         """See `TextToSpeech`. Pcm comes sentence by sentence; files come whole."""
         check_language(utterance.language)

@@ -1,20 +1,29 @@
 """`PollySpeech`: SynthesizeSpeech through boto3."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import Any, cast
 
 from amazon.clients import Clients
+from jobs.permits import PermitStore
+from jobs.routes import Quota, Target
 from speech import errors
 from speech.amazon.errors import translated
-from speech.amazon.limiter import Limiter, ProcessLimiter, Quota
+from speech.amazon.limiter import Limiter
 from speech.polly import mapping, voices
 from speech.polly.mapping import PROVIDER, Said
 from speech.service import AudioPart, Mark, SpeakingCapabilities, Spoken, Utterance
 from speech.utterance import Settled, settled
 
-QUOTA = Quota(per_second=8, burst=10, concurrent=18)
-"""Of the neural engine. Source: docs.aws.amazon.com/polly/latest/dg/limits.html"""
+QUOTAS = {
+    "standard": Quota(per_second=80, burst=100, concurrency=80),
+    "neural": Quota(per_second=8, burst=10, concurrency=18),
+    "long-form": Quota(per_second=8, burst=10, concurrency=26),
+    "generative": Quota(per_second=8, burst=10, concurrency=26),
+}
+"""Of an account that asked for no more, by engine. Source: docs.aws.amazon.com/polly/latest/dg/limits.html"""
+_CALLS = 128
+"""At once from one process, each in a thread of its own: far more than Amazon takes unless it was asked to."""
 _READ = 2048
 """Bytes of a part: a third of a second of mp3."""
 _SAMPLE = 2
@@ -25,25 +34,44 @@ class PollySpeech:
 
     name = PROVIDER
 
-    def __init__(self, limiter: Limiter | None = None) -> None:
-        """`limiter` keeps to the quota; without one, this process may use all of it."""
-        self._amazon = Clients(calls=QUOTA.concurrent)
-        self._limiter = limiter if limiter is not None else ProcessLimiter(QUOTA)
+    def __init__(
+        self,
+        targets: Mapping[str, Target] | None = None,
+        store: PermitStore | None = None,
+        *,
+        quotas: Mapping[str, Quota] = QUOTAS,
+    ) -> None:
+        """`targets` as in the settings, `store` and the documented `quotas` for the `Limiter` of each engine."""
+        self._amazon = Clients(calls=_CALLS)
+        self._limiters = {
+            engine: Limiter(f"{PROVIDER}/{engine}", quota, targets or {}, store) for engine, quota in quotas.items()
+        }
 
     def capabilities(self) -> SpeakingCapabilities:
         """See `TextToSpeech`."""
         return voices.capabilities()
 
+    def target(self, utterance: Utterance) -> str:
+        """See `TextToSpeech`."""
+        try:
+            return f"{PROVIDER}/{_settled(utterance).engine}"
+        except errors.SpeechError:
+            return f"{PROVIDER}/neural"
+
     async def synthesize(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Mark | Spoken, None]:
         """See `TextToSpeech`. Marks come after the audio."""
-        how = settled(utterance, voices.capabilities(), voices.defaults(), provider=PROVIDER)
+        how = _settled(utterance)
         some = tuple(mapping.requested(utterance))
         if utterance.marks and len(some) > 1:
             raise errors.Unsupported(f"marks: only for text of up to {mapping.BILLED:,} characters", provider=PROVIDER)
+        limiter = self._limiters[how.engine]
         characters = size = 0
         for number, said in enumerate(some):
             arguments = mapping.arguments(said, utterance, how)
-            async with self._limiter.turn(), aclosing(self._spoken(arguments, said)) as parts:
+            async with (
+                limiter.turn(urgent=utterance.urgent),
+                aclosing(self._spoken(arguments, said)) as parts,
+            ):
                 async for part in parts:
                     if isinstance(part, int):
                         characters += part
@@ -105,5 +133,9 @@ class PollySpeech:
                 with closing(response["AudioStream"]) as lines:
                     return response["RequestCharacters"], lines.read()
 
-        async with self._limiter.turn():
+        async with self._limiters[how.engine].turn():
             return await self._amazon.run(work)
+
+
+def _settled(utterance: Utterance) -> Settled:
+    return settled(utterance, voices.capabilities(), voices.defaults(), provider=PROVIDER)

@@ -37,6 +37,7 @@ class TranscribeBatch:
     """Transcription jobs, with the credentials, profile, region and endpoints that boto3 finds; `AWS_REGION` too."""
 
     name = PROVIDER
+    target = "transcribe/batch"
 
     def __init__(self, bucket: str, *, first_s: float = _FIRST_S) -> None:
         """`bucket` takes the recordings; `first_s` is how long until the first look at a job."""

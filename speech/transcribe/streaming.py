@@ -2,14 +2,17 @@
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from jobs.permits import PermitStore
+from jobs.routes import Quota, Target
 from speech import errors
 from speech.amazon.errors import meant
+from speech.amazon.limiter import Limiter
 from speech.audio import decoding
 from speech.audio.pcm import BYTES, Pcm, resampled
 from speech.recording import confidence, live_rate, pcm_of
@@ -34,6 +37,8 @@ _SILENCE_AFTER_S = 5.0
 _RATES = (16_000, 8_000)
 """What is sent: telephone audio as it is, all other as the models hear it."""
 _LIMITS = decoding.Limits()
+QUOTA = Quota(per_second=25, burst=25, concurrency=25)
+"""Streams of an account that asked for no more. Source: docs.aws.amazon.com/general/latest/gr/transcribe.html"""
 _LIVE_S = 4 * 3600.0
 """The longest stream. Source: docs.aws.amazon.com/transcribe/latest/dg/limits-guidelines.html"""
 _CAPABILITIES = ListeningCapabilities(
@@ -45,10 +50,17 @@ class TranscribeStreaming:
     """Transcribe's streams, with the credentials, profile and region that boto3 finds; `AWS_REGION` too."""
 
     name = PROVIDER
+    target = f"{PROVIDER}/streaming"
 
-    def __init__(self, url: str = "") -> None:
-        """`url` instead of the region's own endpoint: `ws://host:port` or `wss://host:port`."""
+    def __init__(
+        self, url: str = "", targets: Mapping[str, Target] | None = None, store: PermitStore | None = None
+    ) -> None:
+        """`url` instead of the region's own endpoint: `ws://host:port` or `wss://host:port`.
+
+        `targets` as in the settings, and `store`, for the `Limiter`.
+        """
         self._endpoint = Endpoint(url, provider=PROVIDER)
+        self._limiter = Limiter(self.target, QUOTA, targets or {}, store)
 
     def capabilities(self) -> ListeningCapabilities:
         """See `SpeechToText`."""
@@ -61,7 +73,7 @@ class TranscribeStreaming:
         if isinstance(recording.audio, bytes):
             pcm = await pcm_of(recording, provider=PROVIDER, limits=_LIMITS)
             if pcm.silent:
-                yield Transcript(text="", language=language, segments=(), duration_s=pcm.duration_s)
+                yield Transcript(text="", language=language, segments=(), duration_s=pcm.duration_s, requests=0)
                 return
             rate = _sent_rate(pcm.rate)
             source = _paced(await asyncio.to_thread(pcm.at, rate))
@@ -69,18 +81,19 @@ class TranscribeStreaming:
             given = live_rate(recording, provider=PROVIDER)
             rate = _sent_rate(given)
             source = _without_pause(resampled(recording.audio, given, rate), rate)
-        url = await self._endpoint.presigned(query | {"sample-rate": str(rate)})
         segments: list[Segment] = []
         words: list[float] = []
         reader = FrameReader()
-        async with _stream(url) as socket, _sending(socket, source, rate) as sender:
-            async for message in _messages(socket, sender):
-                for heard in reader.read(message):
-                    language = heard.language or language
-                    words += heard.words
-                    if isinstance(heard.result, Segment):
-                        segments.append(heard.result)
-                    yield heard.result
+        async with self._limiter.turn():
+            url = await self._endpoint.presigned(query | {"sample-rate": str(rate)})
+            async with _stream(url) as socket, _sending(socket, source, rate) as sender:
+                async for message in _messages(socket, sender):
+                    for heard in reader.read(message):
+                        language = heard.language or language
+                        words += heard.words
+                        if isinstance(heard.result, Segment):
+                            segments.append(heard.result)
+                        yield heard.result
         yield Transcript(
             text=languages.joined([segment.text for segment in segments], language),
             language=language,

@@ -165,6 +165,7 @@ class VoiceOver:
             format=manner.format,
             sample_rate=manner.sample_rate,
             rate=manner.rate,
+            urgent=track.index == 0,
         )
         try:
             async with self._places:
@@ -172,8 +173,7 @@ class VoiceOver:
         except errors.BadText:
             pass  # there is no word in it: nothing to be heard, and nothing wrong
         except (errors.SpeechError, AudioTooLong) as error:
-            provider = error.provider if isinstance(error, errors.SpeechError) else None
-            track.error = JobError.of(error, provider)
+            track.error = JobError.of(error)
             track.add(sound.end(error=error.code))
         finally:
             track.end()

@@ -1,8 +1,9 @@
 -- The places at one target, of which there are only so many, given out only so fast: the latter by the generic cell rate
 -- algorithm. KEYS[1]: sorted set of who has one, scored by when it lapses. ARGV: number of places (0: as many as come),
 -- µs in which one more may be given out (0: at once), how many at once after a while without any, ms for which a place is
--- kept without renewal, ms for which one waits without asking again, then triples: 'want', 'renew', 'release' or
--- 'refused' (the target itself said that the rate is used up), who, and the class of one who waits (the lower the sooner).
+-- kept without renewal, ms for which one waits without asking again, then triples: 'want', 'renew', 'release',
+-- 'refused' (the target itself said that the quota is used up) or 'take' (whatever the quota is), who, and the class of
+-- one who waits (the lower the sooner).
 -- Places go to those who wait in order of class and arrival. Returns for each triple whether that one has a place now.
 local held, waiting, asked, full_at = KEYS[1], KEYS[1] .. ':waiting', KEYS[1] .. ':asked', KEYS[1] .. ':full-at'
 local places, interval, burst, kept, patience = unpack(ARGV, 1, 5)
@@ -20,7 +21,7 @@ for i = 6, #ARGV, 3 do
     redis.call('ZREM', waiting, who)
     redis.call('ZREM', asked, who)
     if op == 'refused' then full = math.max(full, now_us + interval * burst) end
-  elseif redis.call('ZSCORE', held, who) then
+  elseif op == 'take' or redis.call('ZSCORE', held, who) then
     redis.call('ZADD', held, now + kept, who)
   elseif op == 'want' then
     if not redis.call('ZSCORE', waiting, who) then

@@ -50,9 +50,9 @@ async def test_korean_is_spoken_as_it_comes_and_whole(talking: Talking, speech_s
     }
     (asked,) = speech_server.received
     assert (asked.body["VoiceId"], asked.body["Engine"]) == ("Seoyeon", "neural")
-    assert (job["model"], job["provider"]) == ("polly/Seoyeon", "polly")
+    assert (job["model"], job["provider"]) == ("polly/neural", "polly")
     assert job["usage"]["characters"] == len(KOREAN)
-    assert [(call["model"], call["outcome"]) for call in job["calls"]] == [("polly/Seoyeon", "answered")]
+    assert [(call["model"], call["outcome"]) for call in job["calls"]] == [("polly/neural", "answered")]
     (usage,) = [event.data for event in events if event.name == "usage"]
     assert (usage["stage"], usage["characters"]) == ("synthesis", len(KOREAN))
 
@@ -101,7 +101,7 @@ async def test_nothing_else_is_given_out(talking: Talking, speech_server: Speech
 
 
 async def test_a_voice_that_breaks_off_begins_anew(talking: Talking, speech_server: SpeechServer) -> None:
-    speech_server.enqueue(SpeechScript(fault="cut", fault_after=3), SpeechScript(fault="rate_limited"))
+    speech_server.enqueue(SpeechScript(fault="cut", fault_after=3), SpeechScript(fault="rate_limited", retry_after=60))
     speech_server.enqueue(SpeechScript())
     events, job = await run(talking)
     assert (job["status"], job["error"]["code"], job["error"]["provider"]) == (
@@ -171,4 +171,4 @@ async def test_english_without_any_vendor(offline: Talking) -> None:
     whole = base64.b64decode(audio["base64"])
     assert heard(events) == whole
     assert 0.5 < decoding.decoded(whole, provider="test").duration_s < 5
-    assert (job["model"], job["cost"]) == ("offline/heart", {"usd": 0.0, "complete": True})
+    assert (job["model"], job["cost"]) == ("offline/hibari", {"usd": 0.0, "complete": True})

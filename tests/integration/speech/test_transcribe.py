@@ -47,7 +47,7 @@ async def test_korean_is_written_down(talking: Talking, speech_server: SpeechSer
     partials = [event.data for event in events if event.name == "transcript.partial"]
     assert {partial["segment"] for partial in partials} == {0, 1}
     assert [partial["text"] for partial in partials if partial["stability"] == 1.0] == list(HEARD)
-    assert job["model"] == "transcribe/ko-KR"
+    assert job["model"] == "transcribe/streaming"
     assert job["usage"]["audio_s"] == pytest.approx(2.0, abs=0.01)
     # The recording is nowhere but beside the job, and there only as long as that runs.
     assert job["input"]["audio"] == {"stored": True, "media_type": "audio/wav", "bytes": len(recording)}

@@ -30,6 +30,9 @@ class Scripted:
     def capabilities(self) -> SpeakingCapabilities:
         return SpeakingCapabilities(languages=(), voices=(), formats={}, ssml=False, marks=False)
 
+    def target(self, utterance: Utterance) -> str:
+        return "polly/neural"
+
     def synthesize(self, utterance: Utterance) -> AsyncIterator[AudioPart | Mark | Spoken]:
         return self._scripts.pop(0)()
 
@@ -113,7 +116,7 @@ async def test_what_is_spoken_is_counted() -> None:
     assert heard.items == [AudioPart(b"one"), AudioPart(b"two"), ENDED]
     (call,) = heard.calls
     assert (call.model, call.outcome, call.usage.characters, call.usage.audio_s) == (
-        "polly/Seoyeon",
+        "polly/neural",
         "answered",
         5,
         1.0,

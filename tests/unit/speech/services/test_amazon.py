@@ -4,16 +4,17 @@ import asyncio
 
 import pytest
 
+from jobs.routes import Quota
 from ringback.testing.speech import transcribe
 from speech import errors
 from speech.amazon.errors import meant
-from speech.amazon.limiter import ProcessLimiter, Quota
+from speech.amazon.limiter import ProcessLimiter
 from speech.transcribe import document
 from speech.transcribe.frames import FrameReader, audio_event
 
 
 async def test_a_burst_passes_and_the_rest_keeps_the_rate() -> None:
-    limiter = ProcessLimiter(Quota(per_second=100, burst=5, concurrent=50))
+    limiter = ProcessLimiter(Quota(per_second=100, burst=5, concurrency=50))
     loop = asyncio.get_running_loop()
     start = loop.time()
     at: list[float] = []
@@ -28,7 +29,7 @@ async def test_a_burst_passes_and_the_rest_keeps_the_rate() -> None:
 
 
 async def test_no_more_at_once_than_allowed_and_cancelling_gives_the_place_back() -> None:
-    limiter = ProcessLimiter(Quota(per_second=10_000, burst=100, concurrent=2))
+    limiter = ProcessLimiter(Quota(per_second=10_000, burst=100, concurrency=2))
     inside = most = 0
     full, leave = asyncio.Event(), asyncio.Event()
 
