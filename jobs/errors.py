@@ -233,6 +233,15 @@ class JobFailure(RingbackError):
     """A reason for which a job ends as `failed`; its code becomes the job's `error.code`."""
 
 
+class VendorFailure(JobFailure):
+    """A vendor's service failed."""
+
+    def __init__(self, detail: str | None = None, *, provider: str, retry_after: float | None = None) -> None:
+        """`provider` is the service's name; `detail` is its own reason, without request content and without secrets."""
+        super().__init__(detail, retry_after=retry_after)
+        self.provider = provider
+
+
 class AttemptsExhausted(JobFailure):
     """Every allowed attempt at this job was lost with its worker."""
 

@@ -125,12 +125,12 @@ class JobError(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until trying again makes sense; missing if nobody knows."""
 
     @classmethod
-    def of(cls, error: errors.RingbackError, provider: str | None = None) -> "JobError":
-        """The record of `error`, made while `provider` (`None`: no provider) was asked."""
+    def of(cls, error: errors.RingbackError) -> "JobError":
+        """The record of `error`."""
         return cls(
             code=error.code,
             message=error.detail,
-            provider=provider,
+            provider=error.provider if isinstance(error, errors.VendorFailure) else None,
             retryable=error.retryable,
             retry_after_s=msgspec.UNSET if error.retry_after is None else error.retry_after,
         )

@@ -3,15 +3,10 @@
 from jobs import errors
 
 
-class ProviderError(errors.JobFailure):
+class ProviderError(errors.VendorFailure):
     """The provider failed."""
 
     code = "provider_error"
-
-    def __init__(self, detail: str | None = None, *, provider: str, retry_after: float | None = None) -> None:
-        """`provider` is its name; `detail` is the vendor's own reason, without request content or secrets."""
-        super().__init__(detail, retry_after=retry_after)
-        self.provider = provider
 
 
 class RateLimited(ProviderError):
@@ -117,26 +112,21 @@ class Unsupported(ProviderError):
     code = "unsupported"
 
 
+_BY_STATUS: dict[int, type[ProviderError]] = {
+    401: AuthenticationFailed,
+    402: RateLimited,
+    403: PermissionDenied,
+    404: ModelNotFound,
+    408: TimedOut,
+    413: ContextTooLong,
+    429: RateLimited,
+    503: Overloaded,
+    504: TimedOut,
+    529: Overloaded,
+}
+
+
 def from_status(status: int, detail: str, *, provider: str, retry_after: float | None = None) -> ProviderError:
     """The error that an HTTP status means where the vendor says nothing more exact."""
-    cls: type[ProviderError]
-    match status:
-        case 401:
-            cls = AuthenticationFailed
-        case 402 | 429:
-            cls = RateLimited
-        case 403:
-            cls = PermissionDenied
-        case 404:
-            cls = ModelNotFound
-        case 408 | 504:
-            cls = TimedOut
-        case 413:
-            cls = ContextTooLong
-        case 503 | 529:
-            cls = Overloaded
-        case _ if status >= 500:
-            cls = Unavailable
-        case _:
-            cls = BadRequest
+    cls = _BY_STATUS.get(status, Unavailable if status >= 500 else BadRequest)
     return cls(detail, provider=provider, retry_after=retry_after)

@@ -3,15 +3,10 @@
 from jobs import errors
 
 
-class SpeechError(errors.JobFailure):
+class SpeechError(errors.VendorFailure):
     """The speech service failed."""
 
     code = "speech_error"
-
-    def __init__(self, detail: str | None = None, *, provider: str, retry_after: float | None = None) -> None:
-        """`provider` is the service's name; `detail` is the reason, without the text spoken, audio or secrets."""
-        super().__init__(detail, retry_after=retry_after)
-        self.provider = provider
 
 
 class RateLimited(SpeechError):
@@ -104,20 +99,17 @@ class AudioTooLarge(BadAudio):
     code = "audio_too_large"
 
 
+_BY_STATUS: dict[int, type[SpeechError]] = {
+    401: AuthenticationFailed,
+    402: RateLimited,
+    403: PermissionDenied,
+    408: TimedOut,
+    429: RateLimited,
+    504: TimedOut,
+}
+
+
 def from_status(status: int, detail: str, *, provider: str, retry_after: float | None = None) -> SpeechError:
     """The error that an HTTP status means where the vendor says nothing more exact."""
-    cls: type[SpeechError]
-    match status:
-        case 401:
-            cls = AuthenticationFailed
-        case 402 | 429:
-            cls = RateLimited
-        case 403:
-            cls = PermissionDenied
-        case 408 | 504:
-            cls = TimedOut
-        case _ if status >= 500:
-            cls = Unavailable
-        case _:
-            cls = BadRequest
+    cls = _BY_STATUS.get(status, Unavailable if status >= 500 else BadRequest)
     return cls(detail, provider=provider, retry_after=retry_after)
