@@ -62,10 +62,10 @@ async def voice_turn(request: AnyRequest, desk: Desk, session: Session) -> Asked
     if content_type == "multipart/form-data":
         body = await requests.body(request, desk.max_audio_bytes + _FORM_ROOM)
         recording, fields = await _form(request, body)
-        return _with_recording(query | fields, recording, desk, session)
+        return _with_recording(query | fields, recording, f"#/{audio.FIELD}", desk, session)
     if _AUDIO.fullmatch(content_type):
         body = await requests.body(request, desk.max_audio_bytes)
-        return _with_recording(query, body, desk, session)
+        return _with_recording(query, body, "#", desk, session)
     raise errors.InvalidRequest.at(
         "header:Content-Type",
         "must be audio/*, with the recording as the body; multipart/form-data with a file `audio`; or application/json"
@@ -74,17 +74,20 @@ async def voice_turn(request: AnyRequest, desk: Desk, session: Session) -> Asked
 
 
 def _by_json(given: dict[str, msgspec.Raw], body: bytes, desk: Desk, session: Session) -> Asked:
-    if "audio_url" in given:
+    if (url := given.pop("audio_url", None)) is not None:
         if audio.FIELD in given:
             raise errors.InvalidRequest.at("#/audio_url", "give either audio_url or audio")
-        given[audio.FIELD] = msgspec.Raw(b'{"url":' + bytes(given.pop("audio_url")) + b"}")
+        if not bytes(url).startswith(b'"'):
+            raise errors.InvalidRequest.at("#/audio_url", "must be a string")
+        given[audio.FIELD] = msgspec.Raw(b'{"url":' + bytes(url) + b"}")
     asked = _asked("voice_turn", given, session, None, body)
     job, recording = desk.submission.detach(asked.job)
     return msgspec.structs.replace(asked, job=job, recording=recording)
 
 
-def _with_recording(fields: Mapping[str, str], recording: bytes, desk: Desk, session: Session) -> Asked:
-    stored = desk.submission.stored(recording, "#")
+def _with_recording(fields: Mapping[str, str], recording: bytes, pointer: str, desk: Desk, session: Session) -> Asked:
+    """`pointer`: where the recording stands in the request."""
+    stored = desk.submission.stored(recording, pointer)
     given = {name: msgspec.Raw(_value(name, text)) for name, text in fields.items()}
     speech = {name: given.pop(name) for name in _SPEECH if name in given}
     if speech:
@@ -123,6 +126,9 @@ async def _form(request: AnyRequest, body: bytes) -> tuple[bytes, dict[str, str]
         form = await again.form()
     except HTTPException as error:
         raise errors.InvalidRequest.at("header:Content-Type", f"the form cannot be read: {error.detail}") from error
+    except (UnicodeError, LookupError) as error:
+        reason = f"the fields of the form and its file names must be UTF-8, or what their charset says: {error}"
+        raise errors.InvalidRequest.at("#", reason) from error
     recording: bytes | None = None
     fields: dict[str, str] = {}
     try:

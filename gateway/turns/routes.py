@@ -43,7 +43,7 @@ def router(desk: Desk, sessions: Sessions, guards: Sequence[Guard]) -> Router:
         except errors.InvalidRequest as error:
             raise reading.flattened(error) from None
         check_job(request, spec)
-        streamed = _EVENTS in request.headers.get("accept", "")
+        streamed = _EVENTS in request.headers.get("accept", "").lower()
         wait_s = None if streamed else requests.wait_seconds(request.headers)
         return Turn(desk, spec, asked, (scope, asked.body) if scope else None, streamed=streamed, wait_s=wait_s)
 

@@ -219,6 +219,7 @@ async def test_the_memory_is_refined_after_the_reply(talking: Talking, vendor_se
         ({"text": "x", "speech": {"format": "aiff"}}, "#/speech/format"),
         ({"text": "x", "nonsense": 1}, "#/nonsense"),
         ({"text": "x", "busy": "no"}, "#/busy"),
+        ({"text": "x", "language": "한국어"}, "#/language"),
         ({"text": "x", "model": "nobody/x"}, "#/model"),
         ({"text": "x", "priority": "now"}, "#/priority"),
         ({"text": "x", "metadata": []}, "#/metadata"),

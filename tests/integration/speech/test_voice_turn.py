@@ -24,6 +24,7 @@ SAID = "주문한 게 아직 안 왔어요."
 REPLY = ("주문하신 ", "상품은 오늘 ", "출발했습니다. 내일 ", "오후 3시쯤 ", "도착해요! 더 ", "궁금한 점이 있으세요?")
 SENTENCES = ["주문하신 상품은 오늘 출발했습니다.", "내일 오후 3시쯤 도착해요!", "더 궁금한 점이 있으세요?"]
 WAV = {"content-type": "audio/wav"}
+FORM = {"content-type": "multipart/form-data; boundary=x"}
 
 
 @pytest.fixture
@@ -37,6 +38,11 @@ def korean(talking: Talking, vendor_server: VendorServer, speech_server: SpeechS
 async def voiced(stack: Talking, session: str, recording: bytes | None = None, **params: str) -> talk.Turn:
     """A turn whose body is the recording."""
     return await talk.take(stack.url, session, by="voice", data=recording or tone(), headers=WAV, params=params or None)
+
+
+def form(head: str, content: bytes) -> bytes:
+    """A form of one field."""
+    return f"--x\r\ncontent-disposition: form-data; {head}\r\n\r\n".encode() + content + b"\r\n--x--\r\n"
 
 
 def whole(sentence: dict[str, Any]) -> bytes:
@@ -126,11 +132,16 @@ async def test_every_way_to_send_a_recording(talking: Talking, korean: str, call
         (tone(), WAV, "?nonsense=1", 422, "#/nonsense"),
         (tone(), WAV, "?sample_rate=x", 422, "#/sample_rate"),
         (tone(), WAV, "?busy=no", 422, "#/busy"),
+        (tone(), WAV, "?language=%00", 422, "#/language"),
         (b"{}", {"content-type": "application/json"}, "", 422, "#/audio"),
+        (b'{"audio_url": 5}', {"content-type": "application/json"}, "", 422, "#/audio_url"),
         (b'{"audio_url": "http://10.0.0.1/"}', {"content-type": "application/json"}, "", 422, "#/audio/url"),
         (b'{"audio": {"stored": true}}', {"content-type": "application/json"}, "", 422, "#/audio/stored"),
-        (b"--x--\r\n", {"content-type": "multipart/form-data; boundary=x"}, "", 422, "#/audio"),
-        (b"rubbish", {"content-type": "multipart/form-data; boundary=x"}, "", 422, "header:Content-Type"),
+        (b"--x--\r\n", FORM, "", 422, "#/audio"),
+        (form('name="audio"; filename="a"', b""), FORM, "", 422, "#/audio"),
+        (form('name="language"', b"\xff"), FORM, "", 422, "#"),
+        (form('name="language"\r\ncontent-type: text/plain; charset=klingon', b"en"), FORM, "", 422, "#"),
+        (b"rubbish", FORM, "", 422, "header:Content-Type"),
         (b"rubbish", {"content-type": "multipart/form-data"}, "", 422, "header:Content-Type"),
     ],
 )
