@@ -62,5 +62,7 @@ class Received(msgspec.Struct, kw_only=True):
     at: float
     audio: list[bytes] = []
     """Streaming: the payload of each audio event, the empty one that ends it too."""
+    refused: bool = False
+    """It was beyond the quota; see `SpeechServer.limit`."""
     disconnected: bool = False
     """The client closed the connection before the answer was complete."""

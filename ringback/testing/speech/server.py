@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 from aiohttp import WSMsgType, web
 
+from jobs.routes import Quota
 from ringback.testing.loopback import LoopbackServer, cut, reset
 from ringback.testing.speech import polly, signature, transcribe
+from ringback.testing.speech.allowance import Allowance
 from ringback.testing.speech.script import Fault, Received, Service, SpeechScript
 
 _SECRET = "fake-aws-secret"  # noqa: S105 - of the fake
@@ -17,6 +19,7 @@ _JSON = {"content-type": "application/x-amz-json-1.1"}
 _STREAM = "/stream-transcription-websocket"
 _LONGEST_CHUNK_S = 1.0
 _FINE = SpeechScript()
+_REFUSING = SpeechScript(fault="rate_limited")
 
 
 class SpeechServer(LoopbackServer):
@@ -41,6 +44,7 @@ class SpeechServer(LoopbackServer):
         """What is in S3, by `bucket/key`."""
         self._scripts: dict[Service | None, SpeechScript] = {}
         self._queue: deque[SpeechScript] = deque()
+        self._allowances: dict[Service, Allowance] = {}
         self._about: dict[str, deque[SpeechScript]] = {}
         self._jobs: dict[str, dict[str, Any]] = {}
         self._looks: dict[str, int] = {}
@@ -56,9 +60,14 @@ class SpeechServer(LoopbackServer):
         """
         (self._queue if about is None else self._about.setdefault(about, deque())).extend(scripts)
 
+    def limit(self, quota: Quota, *, service: Service) -> None:
+        """From now on refuses what is beyond that quota, as an account's real one."""
+        self._allowances[service] = Allowance(quota)
+
     def reset(self) -> None:
-        """Forgets all scripts, requests, objects and jobs."""
-        for kept in (self.received, self.objects, self._scripts, self._queue, self._about, self._jobs, self._looks):
+        """Forgets all scripts, quotas, requests, objects and jobs."""
+        kept_all = (self.received, self.objects, self._scripts, self._queue, self._about, self._jobs, self._looks)
+        for kept in (*kept_all, self._allowances):
             kept.clear()
 
     def environment(self) -> dict[str, str]:
@@ -93,7 +102,15 @@ class SpeechServer(LoopbackServer):
             return received
         if self._record:
             self.received.append(received)
-        script = self._picked(received)
+        allowance = self._allowances.get(received.service)
+        if allowance is None:
+            return await self._served(request, received, self._picked(received))
+        with allowance.one() as allowed:
+            received.refused = not allowed
+            script = self._picked(received) if allowed else _REFUSING
+            return await self._served(request, received, script)
+
+    async def _served(self, request: web.BaseRequest, received: Received, script: SpeechScript) -> web.StreamResponse:
         try:
             if received.service != "transcribe-streaming":
                 if script.fault == "hang":
