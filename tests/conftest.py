@@ -9,6 +9,10 @@ import pytest
 
 from jobs.settings import Settings
 from jobs.store.connection import Connection
+from jobs.store.events import EventLog
+from jobs.store.history import RedisArchive
+from jobs.store.jobs import JobStore
+from jobs.store.sessions import Sessions
 from ringback.testing.speech.server import SpeechServer
 from ringback.testing.vendors.server import VendorServer
 from tests.stack import Process, Stack
@@ -46,6 +50,30 @@ async def connection(settings: Settings) -> AsyncIterator[Connection]:
     await connection.redis.flushall()
     yield connection
     await connection.aclose()
+
+
+@pytest.fixture
+def store(connection: Connection, settings: Settings) -> JobStore:
+    """The job records."""
+    return JobStore(connection, settings)
+
+
+@pytest.fixture
+def log(connection: Connection, settings: Settings) -> EventLog:
+    """The event logs."""
+    return EventLog(connection, settings)
+
+
+@pytest.fixture
+def sessions(connection: Connection, settings: Settings) -> Sessions:
+    """The sessions."""
+    return Sessions(connection, settings)
+
+
+@pytest.fixture
+def archive(connection: Connection, settings: Settings) -> RedisArchive:
+    """What was said in them."""
+    return RedisArchive(connection, settings)
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,7 @@ import pytest
 from conversations.lock import SessionLock
 from jobs.settings import Settings
 from jobs.store.connection import Connection
-from jobs.store.jobs import JobStore
 from jobs.store.sessions import Sessions
-
-
-@pytest.fixture
-def store(connection: Connection, settings: Settings) -> JobStore:
-    """The job records."""
-    return JobStore(connection, settings)
-
-
-@pytest.fixture
-def sessions(connection: Connection, settings: Settings) -> Sessions:
-    """The sessions."""
-    return Sessions(connection, settings)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from conversations.memory import context, summary
 from conversations.memory.refinement import Memory
 from jobs import errors
 from jobs.session import STRATEGIES, MemorySettings, SessionSpec, Strategy
-from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
 from jobs.store.history import RedisArchive
@@ -25,11 +24,6 @@ from tests.integration.store.sample import ended
 from tests.unit.conversations.sample import Model, notes, text_of
 
 SMALL = MemorySettings(max_messages=4, token_limit=2_000, keep=2)
-
-
-@pytest.fixture
-def archive(connection: Connection, settings: Settings) -> RedisArchive:
-    return RedisArchive(connection, settings)
 
 
 @pytest.fixture

@@ -6,21 +6,7 @@ from jobs.settings import Settings
 from jobs.store.connection import Connection
 from jobs.store.dead_letters import DeadLetters
 from jobs.store.deliveries import Outbox
-from jobs.store.events import EventLog
-from jobs.store.jobs import JobStore
 from jobs.store.listing import Listing
-
-
-@pytest.fixture
-def store(connection: Connection, settings: Settings) -> JobStore:
-    """The job records."""
-    return JobStore(connection, settings)
-
-
-@pytest.fixture
-def log(connection: Connection, settings: Settings) -> EventLog:
-    """The event logs."""
-    return EventLog(connection, settings)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import pytest
 from jobs import errors
 from jobs.job import Deadline, JobSpec, view
 from jobs.session import SessionSpec
-from jobs.settings import Settings
 from jobs.store import jobs, keys
 from jobs.store.connection import Connection
 from jobs.store.jobs import Accepted, JobStore
@@ -15,11 +14,6 @@ from tests.integration.store.sample import claimed, ended, now_ms, spec
 
 AHEAD = 4
 """Jobs of one owner that are hinted at once."""
-
-
-@pytest.fixture
-def sessions(connection: Connection, settings: Settings) -> Sessions:
-    return Sessions(connection, settings)
 
 
 class Hints(list[tuple[str, str]]):

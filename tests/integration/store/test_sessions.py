@@ -28,16 +28,6 @@ from tests.integration.store.conversation import (
 from tests.integration.store.sample import claimed, ended, lapse, seconds_left, until
 
 
-@pytest.fixture
-def sessions(connection: Connection, settings: Settings) -> Sessions:
-    return Sessions(connection, settings)
-
-
-@pytest.fixture
-def archive(connection: Connection, settings: Settings) -> RedisArchive:
-    return RedisArchive(connection, settings)
-
-
 async def texts(archive: RedisArchive, session: SessionSpec, owner: str | None = None) -> list[str]:
     page = await archive.of_session(session.id, owner=owner)
     assert page is not None

@@ -24,11 +24,6 @@ def _quick_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases_module, "CHECK_S", 0.02)
 
 
-@pytest.fixture
-def store(connection: Connection, settings: Settings) -> JobStore:
-    return JobStore(connection, settings)
-
-
 class Run:
     """A run that waits until it is stopped or told to finish."""
 

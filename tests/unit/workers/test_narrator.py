@@ -52,11 +52,6 @@ def store(connection: Connection, settings: Settings) -> Recorder:
 
 
 @pytest.fixture
-def log(connection: Connection, settings: Settings) -> EventLog:
-    return EventLog(connection, settings)
-
-
-@pytest.fixture
 def endless_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text after the first one gathers until something else makes it be written."""
     monkeypatch.setattr(narrator, "COALESCE_S", 1000.0)
