@@ -151,6 +151,8 @@ class SpeechServer(LoopbackServer):
 
     async def _read(self, request: web.BaseRequest) -> Received | web.Response:
         service: Service
+        if request.headers.get("expect", "").lower() == "100-continue" and request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")  # boto3 waits a second for it before it uploads
         operation, body = request.method, await request.read()
         content: Any = body
         try:
