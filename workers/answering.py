@@ -8,11 +8,9 @@ import structlog
 
 from jobs import errors
 from jobs.job import JobSpec
-from jobs.model import split_model
 from jobs.settings import Timeouts
 from prompts.registry import JobType, Registry, ReplyInvalid
 from prompts.turn import ToolCall
-from providers import errors as provider_errors
 from providers.routing.router import Asked, Restart, Router
 from providers.service import Answer, Ask, Delta
 from workers.asking import ask_of, images_named, question_of, recorder
@@ -82,8 +80,6 @@ class Answering:
                     case Asked(target):
                         narrator.ask(target)
                     case Answer():
-                        if item.finish == "content_filter":
-                            raise provider_errors.ContentFiltered(provider=split_model(narrator.target)[0])
                         return item
         raise AssertionError("unreachable: the router ends with an Answer or raises")
 

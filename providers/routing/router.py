@@ -84,8 +84,8 @@ class Router:
         """The answer of the first target that gives one: deltas, then exactly one `Answer`.
 
         `record` gets every call to a model as soon as it is over, its price not yet set. Raises the error of a single
-        target as it is, an error that lies with the question as it is, else `AllTargetsFailed`. Closing the iterator
-        closes the connection to the vendor.
+        target as it is, an error that lies with the question as it is (an answer that a content filter cut off, too),
+        else `AllTargetsFailed`. Closing the iterator closes the connection to the vendor.
         """
         course = Course(question.targets)
         told, void = question.targets[0], ""
@@ -102,6 +102,8 @@ class Router:
                         if isinstance(item, Asked):  # a hedge was faster
                             told = asked = item.target
                         said = said or isinstance(item, Delta)
+                        if isinstance(item, Answer) and item.finish == "content_filter":
+                            raise errors.ContentFiltered(provider=asked.partition("/")[0])
                         yield item
                         if isinstance(item, Answer):
                             return

@@ -15,7 +15,7 @@ from conversations.lock import SessionLock, SessionTurn
 from conversations.memory import context
 from jobs import errors
 from jobs.job import JobSpec
-from jobs.model import ModelCall, split_model
+from jobs.model import ModelCall
 from jobs.settings import Timeouts
 from jobs.store.sessions import Draft
 from prompts import audio
@@ -240,8 +240,6 @@ class _Turn:
                     case Asked(target):
                         self._narrator.ask(target)
                     case Answer():
-                        if item.finish == "content_filter":
-                            raise provider_errors.ContentFiltered(provider=split_model(self._narrator.target)[0])
                         return item
         raise AssertionError("unreachable: the router ends with an Answer or raises")
 

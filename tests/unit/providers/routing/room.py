@@ -18,8 +18,8 @@ from providers.service import AIService, Answer, Ask, Capabilities, Delta, Messa
 ASK = Ask(model="ignored", messages=(Message(role="user", parts=(Text("안녕"),)),))
 LIMITS = Limits(first_token_s=20.0, stall_s=20.0)
 USED = Usage(input_tokens=1, output_tokens=1)
-Step = str | float | BaseException | Usage | None
-"""Of a play: a delta, seconds of silence, a failure, usage so far, or the end without an answer."""
+Step = str | float | BaseException | Usage | Answer | None
+"""Of a play: a delta, seconds of silence, a failure, usage so far, the answer, or the end without one."""
 
 
 class Player:
@@ -64,6 +64,9 @@ class Player:
                         await asyncio.sleep(step)
                     case Usage():
                         yield Metered(step)
+                    case Answer():
+                        yield step
+                        return
                     case None:
                         return
                     case error:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
+from jobs.model import Usage
 from providers import errors
 from providers.routing import router
 from providers.routing.course import AllTargetsFailed
@@ -75,6 +76,17 @@ async def test_what_lies_with_the_question_is_passed_on_at_once(
     *_, error = await told(first, second)
     assert (type(error), error.detail) == (kind, "the vendor's reason")
     assert (len(first.asked), second.asked) == (1, [])
+
+
+async def test_an_answer_that_a_filter_cut_off_is_none() -> None:
+    cut = Answer(text="half", finish="content_filter", usage=Usage(output_tokens=1), model="m")
+    first, second = Player("a", ["half", cut]), Player("b")
+    room = Room(first, second)
+    half, error = await room.told()
+    assert half == "half"
+    assert isinstance(error, errors.ContentFiltered)
+    assert (error.provider, second.asked) == ("a", [])
+    assert [call.usage for call in room.calls] == [Usage(output_tokens=1)]
 
 
 async def test_what_is_too_long_goes_to_a_target_with_a_larger_context() -> None:
