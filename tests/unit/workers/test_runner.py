@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import ip_network
 from typing import Any, Literal
 from urllib.parse import quote_plus
@@ -65,9 +65,16 @@ class SlowToHear(JobStore):
         deliver_after_s: float = 0.0,
         required: Literal["", "queued"] = "",
         events: Sequence[Event] = (),
+        ready: Callable[[str, Priority], None] | None = None,
     ) -> int:
         last = await super().end(
-            claim_fence, job, delivery=delivery, deliver_after_s=deliver_after_s, required=required, events=events
+            claim_fence,
+            job,
+            delivery=delivery,
+            deliver_after_s=deliver_after_s,
+            required=required,
+            events=events,
+            ready=ready,
         )
         await asyncio.sleep(0.2)
         return last
