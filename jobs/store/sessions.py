@@ -143,7 +143,7 @@ class Sessions:
         return _session(found, left)
 
     async def delete(self, session_id: str, *, owner: str | None = None) -> None:
-        """Ends a session; its history stays. Turns under way can say nothing more. Raises as `get` does."""
+        """Ends a session; its history stays. Its turns that have not ended are cancelled. Raises as `get` does."""
         await self.get(session_id, owner=owner)
         await self._connection.run("session_delete", keys.session(session_id), session_id)
 

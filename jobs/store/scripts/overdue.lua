@@ -10,7 +10,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
   if not priority then
     redis.call('ZREM', KEYS[1], id)
   elseif turn == 'session' then
-    -- Whoever may wait no longer is run too, and expires; so is whoever waits in a session that has gone, and fails.
+    -- Whoever may wait no longer is run too, and expires; so is whoever waits in a session that has gone.
     local first = first_in_line(session)
     local late = tonumber(start_by) > 0 and now > tonumber(start_by)
     if first ~= '' and first ~= id and not late then

@@ -122,13 +122,14 @@ async def test_whoever_waits_too_long_expires_in_time(
     assert (await claimed(store, late.id)).verdict == "expired"
 
 
-async def test_whoever_waits_in_a_session_that_is_deleted_is_let_go(store: JobStore, sessions: Sessions) -> None:
+async def test_the_turns_of_a_session_that_is_deleted_are_cancelled(store: JobStore, sessions: Sessions) -> None:
     session = await opened(sessions)
     (first, *waiting), _ = await submitted(store, session, AHEAD)
     claim = await claimed(store, first.id)
     await sessions.delete(session.id)
+    assert await store.renew({first.id: claim.fence}, extend=False) == {first.id: "cancel"}
     assert {job_id for job_id, _ in await store.overdue()} == {job.id for job in waiting}
-    await store.end(claim.fence, ended(claim))
+    assert {(await claimed(store, job.id)).verdict for job in waiting} == {"cancelled"}
 
 
 async def test_a_line_has_an_end(store: JobStore, sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
