@@ -42,6 +42,7 @@ class Runner:
         dispatch: Dispatch,
         budgets: TokenBudgets,
         recordings: Recordings,
+        prices: Prices,
     ) -> None:
         """Everything a job needs, shared by all jobs of the process."""
         self._timeouts = settings.timeouts
@@ -52,7 +53,7 @@ class Runner:
         self._dispatch = dispatch
         self._budgets = budgets
         self._recordings = recordings
-        self._prices = Prices(settings.targets)
+        self._prices = prices
 
     async def run(self, job_id: str) -> None:
         """Claims and runs the job, if there is anything to do for it."""

@@ -31,10 +31,13 @@ from jobs.store.permits import Permits
 from jobs.store.presence import Presence
 from jobs.store.recordings import Recordings
 from jobs.store.sessions import Sessions
+from jobs.store.usage import UsageTotals
 from prompts.registry import Registry
+from providers.prices import Prices
 from providers.registry import Services
 from providers.routing.router import Router
 from providers.routing.target import Targets
+from speech import prices as speech_prices
 from speech.registry import SpeechServices
 from speech.storage import AudioStorage, BucketStorage, LocalStorage
 from workers.answering import Answering
@@ -102,7 +105,16 @@ class Runtime:
         self._archive = archive_of(settings, self._connection)
         self._archiver = Archiver(sessions, self._archive) if settings.history != "redis" else None
         self._lock = SessionLock(sessions, self._archiver)
-        self._refinements = Refinements(Memory(sessions, self._archive), router, settings.timeouts)
+        prices = Prices(settings.targets, speech_prices.LIST)
+        budgets = TokenBudgets(self._connection)
+        self._refinements = Refinements(
+            Memory(sessions, self._archive),
+            router,
+            settings.timeouts,
+            prices,
+            UsageTotals(self._connection, settings),
+            budgets,
+        )
         self._leases = Leases(store, settings.lease_s)
         self._deliverer = Deliverer(
             Outbox(self._connection, settings), _senders(settings, self._destinations), self._destinations
@@ -135,8 +147,9 @@ class Runtime:
             ),
             self._deliverer,
             self._dispatch,
-            TokenBudgets(self._connection),
+            budgets,
             kept,
+            prices,
         )
         self.probe = Probe(Presence(self._connection), self._worker_id, settings.worker_slots)
         for standing in (

@@ -1,7 +1,8 @@
 """What was used: sums for each UTC day, API key and model, counted with the end of each job.
 
 One hash per shard and day holds a row for each key and model: the numbers of `METRICS`, in that order. The script that
-ends a job adds to them, so that a job counts exactly when it ends, and once.
+ends a job adds to them, so that a job counts exactly when it ends, and once. Calls that are part of no job, those that
+refine a memory, are counted by themselves.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ METRICS = (
     *("nano_dollars", "unpriced_calls", "characters", "audio_ms"),
 )
 _NANO = 1_000_000_000
+_NAMES_KEPT_S = 86_400.0
 OTHER = "other"
 """The model of what comes after a shard has as many rows for a day as it keeps: callers may name any model."""
 
@@ -74,12 +76,16 @@ class UsageReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def counted(job: Job) -> list[str | int]:
     """An ended job as the `end` script counts it: the day, the number of rows, and each row's model and numbers."""
-    rows = {job.model: [1, *_of_calls([call for call in job.calls if call.model == job.model])]}
-    for model in {call.model for call in job.calls} - rows.keys():
-        rows[model] = [0, *_of_calls([call for call in job.calls if call.model == model])]
-    day = (job.ended_at or datetime.now(UTC)).date().isoformat()
+    return _rows(job.calls, job.ended_at or datetime.now(UTC), job.model)
+
+
+def _rows(calls: Sequence[ModelCall], at: datetime, asked: str | None = None) -> list[str | int]:
+    """With a job for the model that was `asked` last."""
+    rows = {asked: [1, *_of_calls([call for call in calls if call.model == asked])]} if asked is not None else {}
+    for model in {call.model for call in calls} - rows.keys():
+        rows[model] = [0, *_of_calls([call for call in calls if call.model == model])]
     flat = [part for model, numbers in rows.items() for part in (model, " ".join(map(str, numbers)))]
-    return [day, len(rows), *flat]
+    return [at.date().isoformat(), len(rows), *flat]
 
 
 def _of_calls(calls: Sequence[ModelCall]) -> Iterator[int]:
@@ -100,12 +106,21 @@ _Groups = dict[tuple[str, ...], list[int]]
 
 
 class UsageTotals:
-    """The sums of all jobs that ended within `usage_retention_s`."""
+    """The sums of `usage_retention_s`."""
 
     def __init__(self, connection: Connection, settings: Settings) -> None:
         """Uses the shared connection; knows from `settings` into how many shards jobs spread."""
         self._connection = connection
         self._shards = settings.shards
+        self._kept_ms = int(settings.usage_retention_s * 1000)
+
+    async def count(self, session_id: str, name: str, calls: Sequence[ModelCall], *, owner: str, at: datetime) -> None:
+        """Counts calls for a session that are part of none of its jobs, for an API key (`owner`), once for each `name`.
+
+        `at`: when they were over. Repeating the call is harmless. Raises `errors.StoreUnavailable`.
+        """
+        kept = (int(_NAMES_KEPT_S * 1000), owner, self._kept_ms)
+        await self._connection.run("count", keys.session(session_id), name, *kept, *_rows(calls, at))
 
     async def report(
         self, since: date, until: date, *, group_by: Sequence[Group], owner: str | None = None

@@ -82,8 +82,8 @@ class Turns:
                 session = await stack.enter_async_context(self._parts.lock.held(progress.claim))
             heard = await hearing if hearing else None
             await turn.take(session, heard)
-        if spec.session_id is not None:
-            self._parts.refinements.begin(spec.session_id, spec.targets)
+        if session is not None:
+            self._parts.refinements.begin(session.spec, spec.targets)
 
 
 class _Turn:

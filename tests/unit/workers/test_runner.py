@@ -24,6 +24,7 @@ from jobs.store.deliveries import NewDelivery, Outbox
 from jobs.store.jobs import JobStore
 from jobs.store.recordings import Recordings
 from prompts import registry
+from providers.prices import Prices
 from providers.registry import Services
 from providers.routing.router import Router
 from providers.routing.target import Targets
@@ -103,6 +104,7 @@ class Worker:
             self.hints,
             self.budgets,
             Recordings(connection),
+            Prices(settings.targets),
         )
 
     async def accept(self, script: str, *, url: str = "", events: Any = None, **fields: Any) -> str:
