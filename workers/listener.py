@@ -8,11 +8,12 @@ from typing import cast
 import msgspec
 
 from jobs import event
-from jobs.model import ModelCall, Outcome, Usage
+from jobs.model import ModelCall, Usage
 from speech import errors
 from speech.service import Partial, Recording, Segment, SpeechToText, Transcript
 from workers.narrator import Narrator
 from workers.patience import Patience, next_of
+from workers.speech_call import SpeechCall
 
 SILENCE_S = 20.0
 """Seconds without any result, from services that tell of them as they come; and"""
@@ -51,46 +52,26 @@ class Listener:
         return heard
 
     async def _once(self, recording: Recording, patience: Patience) -> Transcript:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        heard: Transcript | None = None
-        failure: errors.SpeechError | None = None
-        first_s: float | None = None
-        said_s = 0.0
         stream = cast("AsyncGenerator[_Item, None]", self._service.transcribe(recording))
         limit_s = self._limit_s(recording)
         told = _Told(self._narrator)
-        try:
+        said_s = 0.0
+
+        def broken_off(took_s: float) -> Usage:
+            # What it had come to is billed, or as long as it took.
+            return _usage(max(said_s, took_s))
+
+        with SpeechCall(self._service.target, self._record, broken_off=broken_off) as call:
             async with aclosing(stream):
-                while heard is None:
-                    wait_s = patience.left_s if first_s is None else limit_s
+                while True:
+                    wait_s = patience.left_s if call.first_s is None else limit_s
                     item = await next_of(stream, wait_s, what="result", provider=self._service.name)
-                    if first_s is None:
-                        first_s = loop.time() - began
+                    call.answering()
                     if isinstance(item, Transcript):
-                        heard = item
-                    else:
-                        said_s = item.end_s if isinstance(item, Segment) else said_s
-                        told.item(item, loop.time())
-            return heard
-        except errors.SpeechError as error:
-            failure = error
-            raise
-        finally:
-            outcome: Outcome = "answered" if heard else "failed" if failure else "cancelled"
-            took_s = loop.time() - began
-            broken_off = heard is None and first_s is not None
-            self._record(
-                ModelCall(
-                    model=self._service.target,
-                    outcome=outcome,
-                    error=failure.code if failure else None,
-                    usage=_usage(heard, max(said_s, took_s) if broken_off else 0.0),
-                    estimated=broken_off,
-                    first_token_s=first_s,
-                    duration_s=took_s,
-                )
-            )
+                        call.answered(_usage(item.duration_s if item.requests else 0.0))
+                        return item
+                    said_s = item.end_s if isinstance(item, Segment) else said_s
+                    told.item(item)
 
     def _limit_s(self, recording: Recording) -> float | None:
         """How long it may be silent; `None`: it tells nothing before the end."""
@@ -99,9 +80,7 @@ class Listener:
         return SILENCE_S + len(recording.audio) / _BYTES_A_SECOND
 
 
-def _usage(heard: Transcript | None, broken_off_s: float) -> Usage:
-    """What was heard is billed; of a call that was broken off, what it had come to, or as long as it took."""
-    seconds = (heard.duration_s if heard.requests else 0.0) if heard is not None else broken_off_s
+def _usage(seconds: float | None) -> Usage:
     return Usage(audio_s=round(seconds, 3) if seconds else msgspec.UNSET)
 
 
@@ -110,12 +89,13 @@ class _Told:
 
     def __init__(self, narrator: Narrator) -> None:
         self._narrator = narrator
+        self._clock = asyncio.get_running_loop().time
         self._segment = 0
         self._last = 0.0
 
-    def item(self, item: Partial | Segment, now: float) -> None:
+    def item(self, item: Partial | Segment) -> None:
         """Tells a partial result, unless one was just told; a segment that is understood for good, always."""
-        final = isinstance(item, Segment)
+        final, now = isinstance(item, Segment), self._clock()
         if not final and now - self._last < _TOLD_EVERY_S:
             return
         self._last = now

@@ -7,10 +7,11 @@ from typing import cast
 
 import msgspec
 
-from jobs.model import ModelCall, Outcome, Usage
+from jobs.model import ModelCall, Usage
 from speech import errors
 from speech.service import AudioPart, Mark, Spoken, TextToSpeech, Utterance
 from workers.patience import Patience, next_of
+from workers.speech_call import SpeechCall
 
 FIRST_S = 20.0
 """Seconds until the first audio, the wait for the vendor's quota and what it refuses meanwhile included,"""
@@ -47,47 +48,22 @@ class Speaker:
             await asyncio.sleep(pause)
 
     async def _once(self, utterance: Utterance, patience: Patience) -> AsyncGenerator[AudioPart | Spoken, None]:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        first_s: float | None = None
-        ended: Spoken | None = None
-        failure: errors.SpeechError | None = None
         synthesis = cast("AsyncGenerator[AudioPart | Mark | Spoken, None]", self.service.synthesize(utterance))
-        try:
+        target = self.service.target(utterance)
+        whole = Usage(characters=len(utterance.text))  # is billed of a call that was broken off once its audio came
+        with SpeechCall(target, self._record, broken_off=lambda _: whole) as call:
+            ended: Spoken | None = None
             async with aclosing(synthesis):
                 while ended is None:
-                    limit_s = patience.left_s if first_s is None else STALL_S
+                    limit_s = patience.left_s if call.first_s is None else STALL_S
                     item = await next_of(synthesis, limit_s, what="audio", provider=self.service.name)
                     if isinstance(item, Spoken):
                         ended = item
+                        call.answered(Usage(characters=item.characters, audio_s=_rounded(item.duration_s)))
                     elif isinstance(item, AudioPart):
-                        if first_s is None:
-                            first_s = loop.time() - began
+                        call.answering()
                         yield item
             yield ended
-        except errors.SpeechError as error:
-            failure = error
-            raise
-        finally:
-            outcome: Outcome = "answered" if ended is not None else "failed" if failure else "cancelled"
-            self._record(
-                ModelCall(
-                    model=self.service.target(utterance),
-                    outcome=outcome,
-                    error=failure.code if failure else None,
-                    usage=_usage(ended, utterance, begun=first_s is not None),
-                    estimated=ended is None and first_s is not None,
-                    first_token_s=first_s,
-                    duration_s=loop.time() - began,
-                )
-            )
-
-
-def _usage(ended: Spoken | None, utterance: Utterance, *, begun: bool) -> Usage:
-    """A call that was broken off once its audio came is billed as a whole."""
-    if ended is not None:
-        return Usage(characters=ended.characters, audio_s=_rounded(ended.duration_s))
-    return Usage(characters=len(utterance.text)) if begun else Usage()
 
 
 def _rounded(seconds: float | None) -> float | msgspec.UnsetType:
