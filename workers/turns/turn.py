@@ -1,7 +1,7 @@
 """Runs turns: transcript, session, context, the model's stream, and its sentences spoken while it is still writing.
 
-Nothing waits for what it does not need: each sentence is spoken as soon as its end is certain, and the memory is refined
-when the reply is over.
+Nothing waits for what it does not need: each sentence is spoken as soon as its end is certain, and the memory is
+refined when the reply is over.
 """
 
 import asyncio
@@ -81,9 +81,12 @@ class Turns:
                     raise ValueError("a turn in a session needs a claim")
                 session = await stack.enter_async_context(self._parts.lock.held(progress.claim))
             heard = await hearing if hearing else None
-            await turn.take(session, heard)
-        if session is not None:
-            self._parts.refinements.begin(session.spec, spec.targets)
+            try:
+                await turn.take(session, heard)
+            finally:
+                # Also after a turn that was broken off: of some conversations most are.
+                if session is not None:
+                    self._parts.refinements.begin(session.spec, spec.targets)
 
 
 class _Turn:
@@ -254,7 +257,9 @@ class _Turn:
         """Writes down what the user has heard of a reply that failed: that much was said."""
         if session is None or not reply.heard.strip():
             return
-        code = error.code if isinstance(error, errors.RingbackError) else "cancelled"
+        late = asyncio.get_running_loop().time() >= self._progress.deadline
+        stopped = errors.DeadlineExceeded.code if late else "cancelled"
+        code = error.code if isinstance(error, errors.RingbackError) else stopped
         draft = Draft(role="assistant", text=reply.heard, language=language, extra={"incomplete": code})
         with suppress(errors.RingbackError, TimeoutError):
             async with asyncio.timeout(KEEP_S):

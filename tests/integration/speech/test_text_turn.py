@@ -188,6 +188,35 @@ async def test_a_cancelled_turn_keeps_what_was_said(talking: Talking, vendor_ser
     ]
 
 
+async def test_a_session_that_is_deleted_takes_its_turns_along(talking: Talking, vendor_server: VendorServer) -> None:
+    vendor_server.script(Script(deltas=REPLY, fault="stall", fault_after=4))
+    session = f"{talking.url}/v1/sessions/{talk.session(talking.url, model=MODEL)}"
+    jobs = [request(f"{session}/text", method="POST", body={"text": SAID}).json["id"] for _ in range(2)]
+    for job in jobs:
+        async with eventsource.opened(f"{talking.url}/v1/jobs/{job}/events") as stream:
+            async for event in stream:
+                if event.name == "sentence":
+                    assert request(session, method="DELETE").status == 204
+        assert event.name == "job.cancelled"
+    assert [item["role"] for item in request(f"{session}/history").json["items"]] == ["user"]
+
+
+async def test_the_memory_is_refined_after_turns_that_are_broken_off(
+    talking: Talking, vendor_server: VendorServer
+) -> None:
+    vendor_server.reset()
+    session = talk.session(talking.url, model=MODEL, memory={"max_messages": 2, "keep": 1})
+    for _ in range(2):
+        vendor_server.script(Script(deltas=REPLY, fault="stall", fault_after=4))
+        reply = request(f"{talking.url}/v1/sessions/{session}/text", method="POST", body={"text": SAID})
+        async with eventsource.opened(f"{talking.url}/v1/jobs/{reply.json['id']}/events") as stream:
+            async for event in stream:
+                if event.name == "sentence":
+                    vendor_server.script(Script(deltas=("<summary>An order is late.</summary>",)))
+                    request(f"{talking.url}/v1/jobs/{reply.json['id']}/cancel", method="POST")
+    await asyncio.to_thread(eventually, lambda: any("new notes" in str(r.body) for r in vendor_server.received))
+
+
 async def test_the_memory_is_refined_after_the_reply(talking: Talking, vendor_server: VendorServer) -> None:
     notes = "<summary>The customer Mina waits for order 4711.</summary><facts>- Mina</facts>"
     session = talk.session(talking.url, model=MODEL, memory={"max_messages": 4, "keep": 2})

@@ -343,7 +343,7 @@ async def test_a_turn_out_of_time_keeps_what_was_heard(
     assert user["text"] == SAID
     assert assistant["text"]
     assert "".join(REPLY).startswith(assistant["text"])
-    assert assistant["extra"]["incomplete"]
+    assert assistant["extra"]["incomplete"] == "deadline_exceeded"
 
 
 async def test_a_turn_that_is_cut_at_its_token_limit(
