@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 LITELLM := .venv-litellm
+VOICE := .venv-voice
 BIN := $(VENV)/bin
 PACKAGES := jobs amazon prompts providers speech conversations workers gateway ringback
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Of a test run. More are faster, but some tests wait only so long for what they start.
 PROCESSES ?= 2
 
-.PHONY: up test chaos lint bench eval-memory bench-litellm lock clean
+.PHONY: up test chaos lint bench eval-memory bench-litellm bench-voice lock clean
 
 up: $(VENV)/.run
 	$(BIN)/ringback up $(ARGS)
@@ -43,6 +44,10 @@ eval-memory: $(VENV)/.dev
 bench-litellm: $(VENV)/.dev $(LITELLM)/.installed
 	$(BIN)/python -m benchmarks.litellm $(ARGS)
 
+# Turns by voice, beside pipecat, which gets an environment of its own; `python -m benchmarks.voice --no-pipecat` needs none.
+bench-voice: $(VENV)/.dev $(VOICE)/.installed
+	$(BIN)/python -m benchmarks.voice $(ARGS)
+
 # Names, versions and hashes only: no lock file may hold a download address.
 lock: $(VENV)/.bootstrap
 	$(BIN)/uv pip compile $(LOCK) requirements/bootstrap.in -o requirements/bootstrap.txt
@@ -52,7 +57,7 @@ lock: $(VENV)/.bootstrap
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 clean:
-	rm -rf $(VENV) $(LITELLM) .ringback
+	rm -rf $(VENV) $(LITELLM) $(VOICE) .ringback
 
 $(VENV)/.bootstrap: requirements/bootstrap.txt
 	$(PYTHON) -m venv $(VENV)
@@ -73,4 +78,10 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 $(LITELLM)/.installed: $(VENV)/.bootstrap requirements/litellm.txt
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LITELLM)
 	$(BIN)/uv pip install --quiet --no-build --compile-bytecode --require-hashes --python $(LITELLM)/bin/python -r requirements/litellm.txt
+	@touch $@
+
+# What the lock leaves out is not looked for.
+$(VOICE)/.installed: $(VENV)/.bootstrap requirements/pipecat.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VOICE)
+	$(BIN)/uv pip install --quiet --no-build --no-deps --compile-bytecode --require-hashes --python $(VOICE)/bin/python -r requirements/pipecat.txt
 	@touch $@

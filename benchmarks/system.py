@@ -35,20 +35,21 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def running(upstream_url: str) -> AsyncIterator[System]:
-    """Starts it with `upstream_url` as its OpenAI and waits for its ready line.
+async def running(upstream_url: str, **settings: str) -> AsyncIterator[System]:
+    """Starts it with `upstream_url` as its OpenAI, and more `settings` of its environment; waits for its ready line.
 
     Raises `Failed` with the end of its log if that does not come.
     """
     with tempfile.TemporaryDirectory(prefix="ringback-bench-") as directory:
         home = Path(directory)
         log, data = home / "log", home / "data"
-        env = children.environment(
-            OPENAI_BASE_URL=f"{upstream_url}/v1",
-            OPENAI_API_KEY="sk-benchmark",
-            RINGBACK_CALLBACK_ALLOW="127.0.0.0/8",
-            AWS_SHARED_CREDENTIALS_FILE=str(home / "none"),
-        )
+        given = {
+            "OPENAI_BASE_URL": f"{upstream_url}/v1",
+            "OPENAI_API_KEY": "sk-benchmark",
+            "RINGBACK_CALLBACK_ALLOW": "127.0.0.0/8",
+            "AWS_SHARED_CREDENTIALS_FILE": str(home / "none"),
+        }
+        env = children.environment(**given | settings)
         command = (sys.executable, "-P", "-m", "ringback", "up", "--port", "0", "--data-dir", str(data))
         began = time.monotonic()
         async with children.process(*command, env=env, cwd=home, errors_to=log) as up:
