@@ -8,9 +8,9 @@ from typing import TypeVar
 from speech import errors
 
 BACKOFF_S = 0.3
-"""Before another try, at the most (full jitter), unless the vendor asks for more."""
+"""Before another try, at the most (full jitter), unless the vendor asks for more; twice as long after each refusal."""
 PATIENCE_S = 5.0
-"""A vendor that wants to be asked again only later than that is not."""
+"""The longest pause: a vendor that wants to be asked again only later than that is not."""
 T = TypeVar("T")
 
 
@@ -23,6 +23,7 @@ class Patience:
         self._clock = asyncio.get_running_loop().time
         self._until = None if limit_s is None else self._clock() + limit_s
         self._again = False
+        self._refusals = 0
 
     @property
     def left_s(self) -> float | None:
@@ -35,10 +36,12 @@ class Patience:
         There is a second try, with time of its own. What the vendor refused for its quota's sake did not begin: that is
         tried as often as the time allows.
         """
-        pause = error.retry_after if error.retry_after is not None else random.uniform(0, BACKOFF_S)  # noqa: S311 - jitter
+        longest = min(BACKOFF_S * 2**self._refusals, PATIENCE_S)
+        pause = error.retry_after if error.retry_after is not None else random.uniform(0, longest)  # noqa: S311 - jitter
         if not error.retryable or pause > PATIENCE_S:
             return None
         if isinstance(error, errors.RateLimited) and self._until is not None:
+            self._refusals += 1
             return pause if self._clock() + pause < self._until else None
         if self._again:
             return None

@@ -104,6 +104,21 @@ def test_cached_input_without_a_price_of_its_own_costs_as_any_other() -> None:
     assert prices.cost("openai/m", Usage(input_tokens=1_000_000, cached_tokens=900_000)) == 2.0
 
 
+def test_speech_is_priced_by_a_list_of_its_own_and_what_is_configured_wins() -> None:
+    heard = Price(audio_s=0.01, minimum_s=15)
+    listed = {"polly/neural": Price(characters=16.0), "transcribe/streaming": heard, "transcribe/batch": heard}
+    prices = Prices(
+        {"transcribe/batch": Target(price=Price(audio_s=0.5)), "polly/neural": Target(concurrency=1)}, listed
+    )
+    assert prices.cost("polly/neural", Usage(characters=1_000, audio_s=60.0)) == 0.016
+    assert prices.cost("polly/generative", Usage(characters=1_000)) is None
+    assert prices.cost("transcribe/streaming", Usage(audio_s=0.2)) == pytest.approx(0.15)
+    assert prices.cost("transcribe/streaming", Usage(audio_s=15.01)) == pytest.approx(0.16), "a second that was begun"
+    assert prices.cost("transcribe/streaming", Usage()) == 0.0, "nothing was heard"
+    assert prices.cost("transcribe/batch", Usage(audio_s=2.0)) == 1.0
+    assert not any(map(prices.looks_up, ("polly", "polly/neural", "transcribe/batch")))
+
+
 @pytest.mark.parametrize(
     ("url", "known"),
     [

@@ -75,6 +75,12 @@ async def busy() -> AsyncIterator[AudioPart | Mark | Spoken]:
     yield ENDED
 
 
+async def throttled() -> AsyncIterator[AudioPart | Mark | Spoken]:
+    if UTTERANCE.text:
+        raise errors.RateLimited(provider="polly")
+    yield ENDED
+
+
 async def wrong() -> AsyncIterator[AudioPart | Mark | Spoken]:
     if UTTERANCE.text:
         raise errors.Unsupported(provider="polly")
@@ -158,3 +164,22 @@ async def test_what_nobody_wants_to_hear_any_more_is_cancelled() -> None:
         async for _ in items:
             break
     assert [call.outcome for call in calls] == ["cancelled"]
+
+
+async def test_what_was_throttled_is_asked_again_as_often_as_the_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaker, "FIRST_S", 20.0)
+    heard = await speak(*[throttled] * 7, cut, throttled, fine)
+    assert heard.items[-1] == ENDED
+    refused = ("failed", "speech_rate_limited")
+    broken = ("failed", "speech_stream_interrupted")
+    outcomes = [(call.outcome, call.error) for call in heard.calls]
+    assert outcomes == [*[refused] * 7, broken, refused, ("answered", None)]
+    assert [call.usage.characters or 0 for call in heard.calls] == [0] * 7 + [5, 0, 5]
+
+
+async def test_throttling_ends_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaker, "FIRST_S", 1.0)
+    monkeypatch.setattr(patience, "BACKOFF_S", 0.01)
+    heard = await speak(*[throttled] * 1000)
+    assert isinstance(heard.error, errors.RateLimited)
+    assert 1 < len(heard.calls) < 1000
