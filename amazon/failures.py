@@ -89,7 +89,7 @@ def told(texts: Iterable[str] = ()) -> Iterator[None]:
         raise Failure("uncredentialed", NO_CREDENTIALS) from error
     except exceptions.ParamValidationError:
         raise Failure("unfit", "the request does not fit the service's API") from None
-    except urllib3.exceptions.ReadTimeoutError as error:  # botocore's is one too
+    except (exceptions.ReadTimeoutError, urllib3.exceptions.ReadTimeoutError) as error:
         raise Failure("silent") from error
     except (exceptions.IncompleteReadError, exceptions.ResponseStreamingError) as error:
         raise Failure("interrupted") from error

@@ -142,8 +142,9 @@ async def test_region_may_come_from_either_variable(aws: pytest.MonkeyPatch, ven
 async def test_without_a_region(aws: pytest.MonkeyPatch) -> None:
     aws.delenv("AWS_REGION")
     service = BedrockService()
-    with pytest.raises(errors.BadRequest, match="AWS_REGION"):
-        await service.generate(ASK)
+    for call in (service.generate(ASK), service.warm_up()):
+        with pytest.raises(errors.BadRequest, match="AWS_REGION"):
+            await call
     await service.aclose()
 
 
