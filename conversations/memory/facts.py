@@ -13,13 +13,14 @@ LONGEST = 200
 _SENTENCE = re.compile(r"(?<=[.!?。！？…])(?<!\d\.)\s+|(?<=[。！？])|\n+")
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _DAYS = "mon|tues|wednes|thurs|fri|satur|sun"
+# Nothing in a rule may repeat without a limit: in a message of digits alone each of them would be a beginning.
 _RULES: tuple[tuple[Kind, int, re.Pattern[str]], ...] = (
     (
         "name",
         6,
         re.compile(
             r"\bname(?:'s| is| was|d)\b|\bcall(?:ed)? me\b|\bI(?:'m| am) called\b|\bheter\b"
-            r"|이름[은이]|성함|라고 (?:합|해|불|부)|(?:저는|나는|제가|전) ?\S+(?:입니다|이에요|예요|이라고|라고)"
+            r"|이름[은이]|성함|라고 (?:합|해|불|부)|(?:저는|나는|제가|전) ?\S{1,32}?(?:입니다|이에요|예요|이라고|라고)"
             r"|名前は|と申します|と呼んで|我叫|名字是",
             re.IGNORECASE,
         ),
@@ -42,11 +43,11 @@ _RULES: tuple[tuple[Kind, int, re.Pattern[str]], ...] = (
         re.compile(
             rf"\b(?:{_MONTHS})[a-z]* \d|\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? (?:{_MONTHS})|\b(?:{_DAYS})day\b"
             r"|\b\d{1,4}[-./]\s?\d{1,2}[-./]\s?\d{1,4}|\b\d{1,2}:\d{2}\b|\b\d{1,2} ?[ap]\.?m\b"
-            r"|\d+ ?[년월일시분年月日時点时]|[월화수목금토일]요일",
+            r"|\d{1,4} ?[년월일시분年月日時点时]|[월화수목금토일]요일",
             re.IGNORECASE,
         ),
     ),
-    ("number", 4, re.compile(r"\d{2,}|[$€£¥₩]\s?\d|\d ?[%원円元명개살번]|\b[\w.+-]+@[\w-]+\.\w|https?://")),
+    ("number", 4, re.compile(r"\d{2,}|[$€£¥₩]\s?\d|\d ?[%원円元명개살번]|\b[\w.+-]{1,64}@[\w-]{1,64}\.\w|https?://")),
     ("proper", 2, re.compile(r"(?<=[a-z,] )(?!I\b)[A-Z][a-zåäö]+")),
 )
 _QUESTION = re.compile(r"[?？]\s*$")

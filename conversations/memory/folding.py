@@ -1,4 +1,7 @@
-"""Folding old messages into a summary, by each of the strategies. Pure but for the model that is asked."""
+"""Folding old messages into a summary, by each of the strategies. Pure but for the model that is asked.
+
+Looking for facts is left to threads: a long message takes a second, in which the process has others to serve.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -43,14 +46,14 @@ async def fold(
         case "refine":
             for chunk in chunks(messages, CHUNK_TOKENS):
                 written = await notes.fold(summary.rendered, chunk, ask, token_limit=text_limit(settings))
-                summary = _with(summary, chunk, written, settings)
+                summary = await asyncio.to_thread(_with, summary, chunk, written, settings)
                 yield summary
         case "map_reduce":
             yield await _map_reduced(summary, messages, settings, ask)
         case "stuff":
             whole = _newest([*before, *messages], STUFF_TOKENS)
             written = await notes.fold("", whole, ask, token_limit=text_limit(settings))
-            yield _with(summary, messages, written, settings)
+            yield await asyncio.to_thread(_with, summary, messages, written, settings)
 
 
 async def _map_reduced(summary: Summary, messages: Sequence[Message], settings: MemorySettings, ask: Asking) -> Summary:
@@ -68,7 +71,7 @@ async def _map_reduced(summary: Summary, messages: Sequence[Message], settings: 
     lines = [line for one in (*mapped, reduced) if one for line in one.facts]
     rough = not all(mapped) or (len(texts) > 1 and reduced is None)
     text = reduced.text if reduced else "\n".join(notes.clipped(text, limit // len(texts)) for text in texts)
-    kept = _ledger(summary, messages, lines, settings)
+    kept = await asyncio.to_thread(_ledger, summary, messages, lines, settings)
     return msgspec.structs.replace(summary.covering(messages, rough=rough), text=text, facts=kept)
 
 

@@ -29,6 +29,8 @@ _BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _TOKENS_PER_WORD = 1.5
 _END = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 TRIES = 2
+LONGEST_TOKENS = 6_000
+"""Tokens of one message that a model is shown: a longer one would be more than some models take, again and again."""
 
 
 class Notes(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +61,13 @@ async def combine(parts: Sequence[str], ask: Asking, *, token_limit: int) -> Not
 
 def transcript(messages: Sequence[Message]) -> str:
     """What was said, each line of it behind who said it."""
-    return "\n".join(f"[{message.role}] " + message.text.strip().replace("\n", "\n  ") for message in messages)
+    return "\n".join(f"[{message.role}] " + _shown(message.text.strip()).replace("\n", "\n  ") for message in messages)
+
+
+def _shown(text: str) -> str:
+    """The text, or as much of its beginning as a model is shown."""
+    size = tokens.estimate(text)
+    return text if size <= LONGEST_TOKENS else f"{text[: len(text) * LONGEST_TOKENS // size].rstrip()} […]"
 
 
 async def _written(ask: Asking, prompt: str, token_limit: int, **material: str) -> Notes | None:

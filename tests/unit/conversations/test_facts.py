@@ -1,5 +1,7 @@
 """The ledger: what is pinned, in whose words, and what goes when it overflows."""
 
+import time
+
 import pytest
 
 from conversations.memory.facts import LONGEST, MOST_FACTS, found, merged, noted
@@ -38,6 +40,18 @@ def test_what_is_pinned(text: str, kind: str) -> None:
 @pytest.mark.parametrize("text", ["", "안녕하세요", "I like rain.", "음… 글쎄요.", "Hello there!", "🙂", "  \n "])
 def test_small_talk_is_not(text: str) -> None:
     assert found([said(text)]) == []
+
+
+@pytest.mark.parametrize("repeated", ["1", "저는", "a.", "a", "jan ", "1-", "1 "])
+def test_a_message_of_one_thing_over_and_over_is_searched_in_linear_time(repeated: str) -> None:
+    def seconds(length: int) -> float:
+        message = said((repeated * length)[:length])
+        began = time.process_time()
+        found([message])
+        return time.process_time() - began
+
+    # Where the time is the square of the length, this would be 256 times as long.
+    assert seconds(16_000) < 0.05 + 80 * seconds(1_000)
 
 
 def test_a_fact_is_the_sentence_word_for_word() -> None:
