@@ -11,6 +11,8 @@ _VALUES = {c: i for i, c in enumerate(_ALPHABET)}
 _TIME_CHARS, _RANDOM_CHARS, _SHARD_CHARS = 10, 14, 2
 LENGTH = _TIME_CHARS + _RANDOM_CHARS + _SHARD_CHARS
 MAX_SHARDS = 32**_SHARD_CHARS
+_NAMES = {"dlv": "delivery", "msg": "message", "ses": "session"}
+"""What is said of what a prefix stands for, where that is not the prefix itself."""
 
 
 def _base32(value: int, chars: int) -> str:
@@ -49,7 +51,7 @@ def shard_of(id_: str, prefix: str) -> int:
     """
     head, _, rest = id_.partition("_")
     if head != prefix or len(rest) != LENGTH or not all(c in _VALUES for c in rest):
-        raise errors.NotFound(f"{id_[:64]!r} is not the id of a {prefix}")
+        raise errors.NotFound(f"{id_[:64]!r} is not the id of a {_NAMES.get(prefix, prefix)}")
     return _VALUES[rest[-2]] * 32 + _VALUES[rest[-1]]
 
 
