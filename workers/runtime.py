@@ -108,7 +108,7 @@ class Runtime:
         prices = Prices(settings.targets, speech_prices.LIST)
         budgets = TokenBudgets(self._connection)
         self._refinements = Refinements(
-            Memory(sessions, self._archive),
+            Memory(sessions, self._archive, lease_s=settings.lease_s),
             router,
             settings.timeouts,
             prices,

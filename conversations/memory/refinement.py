@@ -15,9 +15,7 @@ from jobs import errors
 from jobs.session import Archive, Message
 from jobs.store.sessions import Recalled, Refining, Sessions
 
-LEASE_S = 120.0
-"""A refinement that gives no sign for so long is given up: its process has gone."""
-SIGN_S = LEASE_S / 4
+LEASE_S = 30.0
 _PAGE = 200
 _json = msgspec.json.Encoder()
 _log = structlog.get_logger(__name__)
@@ -26,10 +24,15 @@ _log = structlog.get_logger(__name__)
 class Memory:
     """The memories of all sessions; one per process."""
 
-    def __init__(self, sessions: Sessions, archive: Archive) -> None:
-        """`archive` is where whole histories are read from, to rebuild a memory and for the strategy `stuff`."""
+    def __init__(self, sessions: Sessions, archive: Archive, *, lease_s: float = LEASE_S) -> None:
+        """`archive` is where whole histories are read from, to rebuild a memory and for the strategy `stuff`.
+
+        `lease_s`: a refinement that gives no sign for so long is given up, its process has gone; signs are given at a
+        third of that.
+        """
         self._sessions = sessions
         self._archive = archive
+        self._lease_s = lease_s
 
     async def refine(self, session_id: str, ask: Asking) -> Summary | None:
         """Folds what is too much into the summary, if anything is; the new summary, `None` if nothing was done.
@@ -81,7 +84,7 @@ class Memory:
         own = new.last not in {message.id for message in recalled.earlier}
         try:
             await self._sessions.remember(
-                refining, _json.encode(new), covered=new.last if own else "", made_from=version, lease_s=LEASE_S
+                refining, _json.encode(new), covered=new.last if own else "", made_from=version, lease_s=self._lease_s
             )
         except errors.StaleFence:
             _log.warning("refinement_superseded", session_id=refining.session_id)
@@ -108,7 +111,7 @@ class Memory:
     @asynccontextmanager
     async def _right(self, session_id: str) -> AsyncIterator[Refining | None]:
         """The right to refine, kept alive meanwhile; `None`: somebody else has it, or got it in the middle."""
-        refining = await self._sessions.begin_refining(session_id, lease_s=LEASE_S)
+        refining = await self._sessions.begin_refining(session_id, lease_s=self._lease_s)
         if refining is None:
             yield None
             return
@@ -123,9 +126,9 @@ class Memory:
 
     async def _give_signs(self, refining: Refining) -> None:
         while True:
-            await asyncio.sleep(SIGN_S)
+            await asyncio.sleep(self._lease_s / 3)
             try:
-                await self._sessions.go_on_refining(refining, lease_s=LEASE_S)
+                await self._sessions.go_on_refining(refining, lease_s=self._lease_s)
             except errors.StoreUnavailable:
                 continue
             except (errors.StaleFence, errors.SessionNotFound) as lost:

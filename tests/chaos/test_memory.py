@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
@@ -16,7 +17,7 @@ from ringback.testing.script import Script
 from ringback.testing.vendors.server import VendorServer
 from tests.chaos.ground import NOTES, Ground, asker, prompted, replies
 from tests.integration.speech import talk
-from tests.stack import eventually
+from tests.stack import Process, eventually
 
 MODEL = "openai/gpt-4o"
 NAME, NUMBER = "김하늘", "20261121"
@@ -103,27 +104,46 @@ async def test_a_memory_is_refined_while_two_clients_talk(
         assert NUMBER in whole
 
 
-async def test_a_worker_that_slept_in_the_midst_of_refining_changes_nothing(
-    ground: Ground, sessions: Sessions, vendor_server: VendorServer
-) -> None:
+async def being_refined(ground: Ground, vendor_server: VendorServer) -> tuple[str, Process]:
+    """A session whose memory a worker refines that is slow to be answered; and that worker."""
     vendor_server.script(Script(deltas=(REPLY,)))
     vendor_server.script(Script(deltas=(notes("낡은 요약"),), first_s=0.3), about=NOTES)
-    sleeper = ground.begin_named("sleeper")
-    await asyncio.to_thread(ground.wait_workers, 1)
+    worker = ground.begin_worker()
+    await asyncio.to_thread(ground.wait_for, worker)
     session = talk.session(ground.url, model=MODEL, memory={"max_messages": 4, "keep": 2}, language="ko-KR")
     for text in (FIRST, "둘", "셋"):
         await talk.take(ground.url, session, json={"text": text})
     await asyncio.to_thread(eventually, lambda: len(vendor_server.received) == 4, what="it is refined")
-    sleeper.send(signal.SIGSTOP)
-
     vendor_server.script(Script(deltas=(notes("새 요약"),)), about=NOTES)
-    await asyncio.to_thread(ground.wait_for, ground.begin_named("other"))
-    ground.redis.hset(keys.session(session), "refining_until", 1)  # as time does
-    await talk.take(ground.url, session, json={"text": "넷"})
-    await asyncio.to_thread(eventually, lambda: ground.redis.hget(keys.session(session), "version") == b"1")
-    after = await settled(ground, sessions, session)
+    return session, worker
+
+
+async def refined_by_another(ground: Ground, sessions: Sessions, session_id: str) -> Recalled:
+    """What is remembered when another worker has refined it, which it may after a lease."""
+    await asyncio.to_thread(ground.wait_for, ground.begin_worker())
+
+    def lapsed() -> bool:
+        until = ground.redis.hget(keys.session(session_id), "refining_until")
+        return float(until or 0) < time.time() * 1000
+
+    await asyncio.to_thread(eventually, lapsed, what="the refiner gave no sign")
+    await talk.take(ground.url, session_id, json={"text": "넷"})
+    await asyncio.to_thread(eventually, lambda: ground.redis.hget(keys.session(session_id), "version") == b"1")
+    return await settled(ground, sessions, session_id)
+
+
+async def test_a_worker_that_slept_in_the_midst_of_refining(
+    ground: Ground, sessions: Sessions, vendor_server: VendorServer
+) -> None:
+    session, sleeper = await being_refined(ground, vendor_server)
+    sleeper.send(signal.SIGSTOP)
+    after = await refined_by_another(ground, sessions, session)
     sleeper.send(signal.SIGCONT)
-    await asyncio.to_thread(eventually, lambda: "refinement_superseded" in ground.worker_log(), what="it gives up")
+
+    def given_up() -> bool:
+        return any("refinement_superseded" in line and session in line for line in ground.worker_log().splitlines())
+
+    await asyncio.to_thread(eventually, given_up, what="it gives up")
 
     assert await settled(ground, sessions, session) == after
     assert (after.version, summary.of(after).text) == (1, "새 요약")
