@@ -11,7 +11,8 @@ import msgspec
 from jobs.audio import Container
 
 AudioFormat = Literal["mp3", "ogg_vorbis", "ogg_opus", "pcm", "wav"]
-"""What speech comes out as. `pcm` is 16-bit signed little-endian, one channel, without a header."""
+"""What speech comes out as. `pcm` is 16-bit signed little-endian, one channel, without a header; `wav` is that with
+one, which of a wav that comes in parts may say that its length is not known (`speech.audio.encoding.wav_head`)."""
 
 
 class Voice(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,7 @@ class AudioPart(msgspec.Struct, frozen=True):
     data: bytes
     piece: int = 0
     """Text beyond the service's limit is spoken in pieces, from 0. Each piece is a complete file of its format:
-    mp3 and pcm may simply be joined, of ogg that makes a chain of streams."""
+    mp3 and pcm may simply be joined, of ogg that makes a chain of streams; wav is one file however many there are."""
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from speech.text import sayable
 
 LONGEST = 100_000
 """Characters of one utterance."""
+_NAMES = 12
+"""So many voices are named where one is not there."""
 _RANGES = (
     ("rate", 0.5, 2.0),
     ("volume_db", -20.0, 6.0),
@@ -37,6 +39,37 @@ def settled(utterance: Utterance, able: SpeakingCapabilities, defaults: dict[str
         raise errors.Unsupported(
             f"engine: {voice.name} has {', '.join(voice.engines)}, not {engine!r}", provider=provider
         )
+    rates = _rates(utterance, able, provider)
+    return Settled(voice=voice, engine=engine, language=language, sample_rate=utterance.sample_rate or rates[0])
+
+
+def check(utterance: Utterance, able: SpeakingCapabilities, *, provider: str) -> None:
+    """Raises `errors.Unsupported` if nothing, in whatever language, can be spoken like this: voice, format, speed."""
+    _check_ranges(utterance, provider)
+    _rates(utterance, able, provider)
+    if utterance.voice and named(utterance.voice, able) is None:
+        raise _no_voice(utterance, able, provider)
+
+
+def named(name: str, able: SpeakingCapabilities) -> Voice | None:
+    """The voice of that name, whatever its case."""
+    return next((voice for voice in able.voices if voice.name.lower() == name.lower()), None)
+
+
+def fitting(name: str, language: str, able: SpeakingCapabilities) -> tuple[str, str]:
+    """The voice of that name, and the tag in which it speaks the language, if need be with its own accent.
+
+    If it does not: no voice, which is the language's default one, and the language as it is.
+    """
+    voice = named(name, able) if name else None
+    if voice is not None:
+        for wanted in (language, language.partition("-")[0]):
+            if tag := languages.resolved(wanted, voice.languages):
+                return voice.name, tag
+    return "", language
+
+
+def _rates(utterance: Utterance, able: SpeakingCapabilities, provider: str) -> tuple[int, ...]:
     rates = able.formats.get(utterance.format, ())
     if not rates:
         raise errors.Unsupported(
@@ -47,7 +80,7 @@ def settled(utterance: Utterance, able: SpeakingCapabilities, defaults: dict[str
         raise errors.Unsupported(
             f"sample_rate: {utterance.format} has {offered} Hz, not {utterance.sample_rate}", provider=provider
         )
-    return Settled(voice=voice, engine=engine, language=language, sample_rate=utterance.sample_rate or rates[0])
+    return rates
 
 
 def _check_text(utterance: Utterance, able: SpeakingCapabilities, provider: str) -> None:
@@ -61,6 +94,10 @@ def _check_text(utterance: Utterance, able: SpeakingCapabilities, provider: str)
         raise errors.BadText(
             f"text: {len(utterance.text):,} characters; at most {LONGEST:,} are spoken at once", provider=provider
         )
+    _check_ranges(utterance, provider)
+
+
+def _check_ranges(utterance: Utterance, provider: str) -> None:
     for field, least, most in _RANGES:
         if not least <= getattr(utterance, field) <= most:
             raise errors.Unsupported(f"{field}: {least:g} to {most:g}", provider=provider)
@@ -69,19 +106,15 @@ def _check_text(utterance: Utterance, able: SpeakingCapabilities, provider: str)
 def _voice(
     utterance: Utterance, able: SpeakingCapabilities, defaults: dict[str, str], provider: str
 ) -> tuple[Voice, str]:
-    by_name = {voice.name.lower(): voice for voice in able.voices}
     if utterance.voice:
-        voice = by_name.get(utterance.voice.lower())
+        voice = named(utterance.voice, able)
         if voice is None:
-            raise errors.Unsupported(
-                f"voice: there is no {utterance.voice[:40]!r}; leave it out, or name one of"
-                f" {', '.join(offered.name for offered in able.voices[:8])}…",
-                provider=provider,
-            )
+            raise _no_voice(utterance, able, provider)
         language = languages.resolved(utterance.language, voice.languages) if utterance.language else voice.languages[0]
         if language is None:
             raise errors.Unsupported(
-                f"language: {voice.name} speaks {', '.join(voice.languages)}, not {utterance.language[:40]!r}",
+                f"language: {voice.name} speaks {', '.join(voice.languages)}, not {utterance.language[:40]!r};"
+                f" leave the voice out{_or_one_of(utterance.language, able)}",
                 provider=provider,
             )
         return voice, language
@@ -91,4 +124,23 @@ def _voice(
             f"language: {utterance.language[:40]!r} is not spoken by {provider}; {', '.join(able.languages)} are",
             provider=provider,
         )
-    return by_name[defaults[language].lower()], language
+    default = named(defaults[language], able)
+    assert default is not None  # noqa: S101 - both come from one table
+    return default, language
+
+
+def _no_voice(utterance: Utterance, able: SpeakingCapabilities, provider: str) -> errors.Unsupported:
+    others = _or_one_of(utterance.language, able) or _or_one_of("", able)
+    return errors.Unsupported(
+        f"voice: there is no {utterance.voice[:40]!r} here; leave it out{others}", provider=provider
+    )
+
+
+def _or_one_of(language: str, able: SpeakingCapabilities) -> str:
+    """How the advice to leave a voice out goes on: those of the language, or some of any."""
+    tag = languages.resolved(language, able.languages) if language else None
+    if language and tag is None:
+        return ""
+    names = [voice.name for voice in able.voices if tag is None or tag in voice.languages]
+    more = "…" if len(names) > _NAMES else ""
+    return f", or name one{f' that speaks {tag}' if tag else ''}: {', '.join(names[:_NAMES])}{more}"

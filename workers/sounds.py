@@ -8,7 +8,7 @@ import msgspec
 
 from jobs import errors, event
 from jobs.event import Event
-from speech.audio.encoding import MEDIA_TYPES
+from speech.audio.encoding import MEDIA_TYPES, sized
 from speech.service import AudioFormat, Spoken
 from speech.storage import AudioStorage
 
@@ -72,14 +72,19 @@ class Sound(msgspec.Struct, kw_only=True):
         )
 
     @property
+    def whole(self) -> bytes:
+        """All of it. A wav tells now how long it is, which its first part may not have known."""
+        return sized(bytes(self.data)) if self.format == "wav" else bytes(self.data)
+
+    @property
     def inline(self) -> dict[str, Any]:
         """Itself, for the job's output."""
-        return {"base64": base64.b64encode(self.data).decode()}
+        return {"base64": base64.b64encode(self.whole).decode()}
 
     async def kept(self, storage: AudioStorage, job_id: str, name: str) -> str:
         """Puts it into the storage; the link to it. Raises a class of `speech.errors`."""
         file = f"{name}.{_EXTENSIONS[self.format]}"
-        return await storage.put(job_id, file, bytes(self.data), MEDIA_TYPES[self.format])
+        return await storage.put(job_id, file, self.whole, MEDIA_TYPES[self.format])
 
 
 def told(sound: Sound, spoken: Spoken, duration_s: float | None) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def duration_s(sound: Sound, spoken: Spoken) -> float | None:
     import soundfile
 
     try:
-        information = soundfile.info(io.BytesIO(bytes(sound.data)))
+        information = soundfile.info(io.BytesIO(sound.whole))
     except soundfile.LibsndfileError:
         return None
     return float(information.frames / information.samplerate)

@@ -1,6 +1,7 @@
 """Samples as speech is sent out: wav, mp3, ogg, or bare."""
 
 import io
+import struct
 
 from speech import errors
 from speech.audio.pcm import Pcm
@@ -27,6 +28,30 @@ _FILES: dict[AudioFormat, tuple[str, str]] = {
     "ogg_opus": ("OGG", "OPUS"),
     "wav": ("WAV", "PCM_16"),
 }
+_WAV = struct.Struct("<4sI4s4sIHHIIHH4sI")
+_UNKNOWN = 0xFFFF_FFFF
+_SAMPLE = 2
+"""Bytes."""
+
+
+def wav_head(rate: int, size: int | None = None) -> bytes:
+    """What stands before `size` bytes of samples in a wav.
+
+    `None`: how many there will be is not known. Then the lengths are the greatest there are, which players of streams
+    (ffmpeg, GStreamer, libsndfile, browsers) take for "to the end"; RIFF itself has no word for it.
+    """
+    behind = _UNKNOWN if size is None else size + _WAV.size - 8
+    length = _UNKNOWN if size is None else size
+    return _WAV.pack(
+        b"RIFF", behind, b"WAVE", b"fmt ", 16, 1, 1, rate, rate * _SAMPLE, _SAMPLE, 8 * _SAMPLE, b"data", length
+    )
+
+
+def sized(wav: bytes) -> bytes:
+    """The same wav; if its head is one of ours that does not know the length, with one that does."""
+    if len(wav) < _WAV.size or (head := _WAV.unpack_from(wav))[-2:] != (b"data", _UNKNOWN):
+        return wav
+    return wav_head(head[7], len(wav) - _WAV.size) + wav[_WAV.size :]
 
 
 def encoded(pcm: Pcm, audio_format: AudioFormat, rate: int = 0) -> bytes:

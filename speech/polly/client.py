@@ -4,12 +4,16 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import aclosing, closing
 from typing import Any, cast
 
+import msgspec
+import structlog
+
 from amazon.clients import Clients
 from jobs.permits import PermitStore
 from jobs.routes import Quota, Target
 from speech import errors
 from speech.amazon.errors import translated
 from speech.amazon.limiter import Limiter
+from speech.audio.encoding import wav_head
 from speech.polly import mapping, voices
 from speech.polly.mapping import PROVIDER, Said
 from speech.service import AudioPart, Mark, SpeakingCapabilities, Spoken, Utterance
@@ -27,6 +31,7 @@ _CALLS = 128
 _READ = 2048
 """Bytes of a part: a third of a second of mp3."""
 _SAMPLE = 2
+_log = structlog.get_logger(__name__)
 
 
 class PollySpeech:
@@ -46,6 +51,8 @@ class PollySpeech:
         self._limiters = {
             engine: Limiter(f"{PROVIDER}/{engine}", quota, targets or {}, store) for engine, quota in quotas.items()
         }
+        self._refused: set[tuple[str, str]] = set()
+        """Voices with engines that Polly does not have for them here."""
 
     def capabilities(self) -> SpeakingCapabilities:
         """See `TextToSpeech`."""
@@ -54,18 +61,30 @@ class PollySpeech:
     def target(self, utterance: Utterance) -> str:
         """See `TextToSpeech`."""
         try:
-            return f"{PROVIDER}/{_settled(utterance).engine}"
+            return f"{PROVIDER}/{self._settled(utterance).engine}"
         except errors.SpeechError:
             return f"{PROVIDER}/neural"
 
     async def synthesize(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Mark | Spoken, None]:
         """See `TextToSpeech`. Marks come after the audio."""
-        how = _settled(utterance)
+        while True:
+            how = self._settled(utterance)
+            try:
+                async with aclosing(self._synthesized(utterance, how)) as items:
+                    async for item in items:
+                        yield item
+                return
+            except errors.BadRequest as error:
+                if not self._goes_on_without(how, utterance, error):
+                    raise
+
+    async def _synthesized(self, utterance: Utterance, how: Settled) -> AsyncGenerator[AudioPart | Mark | Spoken, None]:
         some = tuple(mapping.requested(utterance))
         if utterance.marks and len(some) > 1:
             raise errors.Unsupported(f"marks: only for text of up to {mapping.BILLED:,} characters", provider=PROVIDER)
         limiter = self._limiters[how.engine]
         characters = size = 0
+        head = wav_head(how.sample_rate) if utterance.format == "wav" else b""
         for number, said in enumerate(some):
             arguments = mapping.arguments(said, utterance, how)
             async with (
@@ -77,7 +96,8 @@ class PollySpeech:
                         characters += part
                     else:
                         size += len(part)
-                        yield AudioPart(part, number)
+                        yield AudioPart(head + part, number)
+                        head = b""
         if utterance.marks:
             billed, lines = await self._marks(some[0], how)
             characters += billed
@@ -91,8 +111,29 @@ class PollySpeech:
             sample_rate=how.sample_rate,
             characters=characters,
             requests=len(some) + utterance.marks,
-            duration_s=size / _SAMPLE / how.sample_rate if utterance.format == "pcm" else None,
+            duration_s=size / _SAMPLE / how.sample_rate if utterance.format in ("pcm", "wav") else None,
         )
+
+    def _settled(self, utterance: Utterance) -> Settled:
+        """With the first of the voice's engines that was not refused, unless one is asked for."""
+        how = settled(utterance, voices.capabilities(), voices.defaults(), provider=PROVIDER)
+        if utterance.engine:
+            return how
+        left = (engine for engine in how.voice.engines if (how.voice.name, engine) not in self._refused)
+        return msgspec.structs.replace(how, engine=next(left, how.engine))
+
+    def _goes_on_without(self, how: Settled, utterance: Utterance, error: errors.BadRequest) -> bool:
+        """Whether the voice has another engine, if that is what Polly refuses: not every region has all of them.
+
+        It says so as EngineNotSupportedException or as ValidationException, and with the word.
+        """
+        name, engines = how.voice.name, how.voice.engines
+        others = any(engine != how.engine and (name, engine) not in self._refused for engine in engines)
+        if utterance.engine or not others or "engine" not in error.detail.lower():
+            return False
+        self._refused.add((name, how.engine))
+        _log.warning("polly.engine_refused", voice=name, engine=how.engine, reason=error.detail)
+        return True
 
     async def warm_up(self) -> None:
         """See `TextToSpeech`."""
@@ -135,7 +176,3 @@ class PollySpeech:
 
         async with self._limiters[how.engine].turn():
             return await self._amazon.run(work)
-
-
-def _settled(utterance: Utterance) -> Settled:
-    return settled(utterance, voices.capabilities(), voices.defaults(), provider=PROVIDER)

@@ -63,7 +63,8 @@ def requested(utterance: Utterance) -> Iterator[Said]:
 
 def arguments(said: Said, utterance: Utterance, how: Settled) -> dict[str, Any]:
     """Those of `synthesize_speech` for the audio."""
-    return _voiced(said, how) | {"OutputFormat": utterance.format, "SampleRate": str(how.sample_rate)}
+    output = "pcm" if utterance.format == "wav" else utterance.format
+    return _voiced(said, how) | {"OutputFormat": output, "SampleRate": str(how.sample_rate)}
 
 
 def mark_arguments(said: Said, how: Settled) -> dict[str, Any]:

@@ -12,8 +12,9 @@ _FORMATS: dict[AudioFormat, tuple[int, ...]] = {
     "ogg_vorbis": (24_000, 8_000, 16_000, 22_050, 44_100, 48_000),
     "ogg_opus": (48_000,),
     "pcm": (16_000, 8_000),
+    "wav": (16_000, 8_000),
 }
-"""Source: docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html, SampleRate."""
+"""Source: docs.aws.amazon.com/polly/latest/dg/API_SynthesizeSpeech.html, SampleRate. wav is its pcm behind a header."""
 
 
 @cache

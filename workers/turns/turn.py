@@ -24,8 +24,9 @@ from providers import errors as provider_errors
 from providers.routing.router import Asked, Restart, Router
 from providers.routing.target import Targets
 from providers.service import Answer, Ask, Delta, Message, Text
+from speech import utterance
 from speech.registry import SpeechServices
-from speech.service import AudioFormat, Recording, Transcript
+from speech.service import AudioFormat, Recording, Transcript, Utterance
 from speech.storage import AudioStorage
 from workers.answering import OutputTruncated
 from workers.asking import ask_of, images_named, question_of, recorder
@@ -43,6 +44,8 @@ from workers.turns.voice_over import Manner, VoiceOver
 
 CONTINUATIONS = 3
 """So often a reply that was heard in part is gone on with by another model, or the same one."""
+_SOUND = ("format", "sample_rate", "voice", "rate")
+"""What `speech` of an input says of each sentence."""
 KEEP_S = 2.0
 """Seconds to write down what was said of a reply that failed."""
 
@@ -73,6 +76,7 @@ class Turns:
         job_type = self._parts.prompts.get(spec.type)
         value = job_type.filled(progress.begin(spec, job_type))
         turn = _Turn(self._parts, spec, job_type, value, narrator, progress)
+        turn.check()
         async with AsyncExitStack() as stack:
             hearing = await stack.enter_async_context(turn.hearing())
             session = None
@@ -108,6 +112,18 @@ class _Turn:
         self._narrator = narrator
         self._progress = progress
         self._stages = Stages(progress.timings)
+
+    def check(self) -> None:
+        """Raises `errors.Unsupported` of `speech` if the request itself asks for a voice or sound that is not there.
+
+        Otherwise that would show when a reply has been paid for.
+        """
+        asked: dict[str, Any] = self._value.get("speech") or {}
+        if asked:
+            service = self._parts.speech.text_to_speech()
+            given = {name: asked[name] for name in _SOUND if asked.get(name) is not None}
+            wanted = Utterance(text="", language=self._value.get("language") or "", **given)
+            utterance.check(wanted, service.capabilities(), provider=service.name)
 
     @asynccontextmanager
     async def hearing(self) -> AsyncIterator[asyncio.Task[Transcript] | None]:

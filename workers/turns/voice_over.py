@@ -12,10 +12,12 @@ from jobs.job import JobError
 from speech import errors, spoken
 from speech.service import AudioFormat, AudioPart, Spoken, Utterance
 from speech.storage import AudioStorage
+from speech.utterance import fitting
 from workers import sounds
 from workers.narrator import Narrator
 from workers.sounds import AudioTooLong, Delivery, Sound
 from workers.speaker import Again, Speaker
+from workers.turns import situation
 
 AT_ONCE = 4
 """Sentences that are being spoken at once; the vendor's quota is the service's to keep."""
@@ -28,7 +30,9 @@ class Manner(msgspec.Struct, frozen=True, kw_only=True):
     sample_rate: int
     """In Hz."""
     language: str
+    """Of the reply; a sentence in another script is spoken in its own."""
     voice: str
+    """Empty, or where it does not speak the language: the language's default one."""
     rate: float
     delivery: Delivery
 
@@ -158,10 +162,12 @@ class VoiceOver:
     async def _speak(self, track: Track, text: str) -> None:
         manner = self._manner
         sound = Sound(index=track.index, format=manner.format, sample_rate=manner.sample_rate)
+        written = situation.written_in(text, manner.language)
+        voice, language = fitting(manner.voice, written, self._speaker.service.capabilities())
         utterance = Utterance(
-            text=spoken.spoken(text, manner.language),
-            language=manner.language,
-            voice=manner.voice,
+            text=spoken.spoken(text, language),
+            language=language,
+            voice=voice,
             format=manner.format,
             sample_rate=manner.sample_rate,
             rate=manner.rate,

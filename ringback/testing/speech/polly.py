@@ -37,6 +37,11 @@ TYPES = {
 REFUSALS: dict[Fault, tuple[int, str, str]] = {
     "rate_limited": (400, "ThrottlingException", "Rate exceeded"),
     "unavailable": (500, "ServiceFailureException", "An unknown condition has caused a service failure."),
+    "no_engine": (
+        400,
+        "EngineNotSupportedException",
+        "This voice does not support one of the selected engines in this region",
+    ),
     "bad_request": (400, "ValidationException", "1 validation error detected: Value '{text}' at 'text' is not valid"),
     "unauthorized": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
     "forbidden": (403, "AccessDeniedException", "User is not authorized to perform: polly:SynthesizeSpeech"),

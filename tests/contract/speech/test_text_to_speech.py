@@ -1,6 +1,8 @@
 """What every `TextToSpeech` must do."""
 
 import asyncio
+import io
+import wave
 from contextlib import aclosing
 from typing import Any, get_args
 
@@ -10,10 +12,12 @@ from jobs.audio import sniffed
 from ringback.testing.speech.script import Fault, SpeechScript
 from ringback.testing.speech.server import SpeechServer
 from speech import errors
-from speech.audio import decoding
+from speech.audio import decoding, encoding
 from speech.audio.pcm import Pcm
+from speech.polly.client import PollySpeech
 from speech.registry import SpeechServices
 from speech.service import AudioFormat, AudioPart, Utterance
+from speech.utterance import fitting
 from tests.contract.speech.case import SAID, Speaker, say
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,6 +76,37 @@ async def test_what_is_not_offered_is_refused_by_its_field(
     with pytest.raises(errors.Unsupported, match=f"^{field}: "):
         await say(speaker, Utterance(**given))
     assert speech_server.received == []
+
+
+async def test_what_is_no_voice_of_the_language_is_told_with_those_that_are(
+    services: SpeechServices, speech_server: SpeechServer
+) -> None:
+    polly = Speaker(id="polly", service=services.text_to_speech("polly"), wired=True)
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"voice": "Nobody", "language": "ko"}, r"^voice: .*'Nobody'.*ko-KR: Seoyeon, Jihye$"),
+        ({"voice": "Nobody"}, r"^voice: .*'Nobody'.*Seoyeon, .*…$"),
+        ({"voice": "Seoyeon", "language": "en-US"}, r"^language: Seoyeon speaks ko-KR, .*en-US: Joanna, Matthew"),
+        ({"voice": "Seoyeon", "language": "tlh"}, r"^language: Seoyeon speaks ko-KR, not 'tlh'; leave the voice out$"),
+    )
+    for given, told in cases:
+        with pytest.raises(errors.Unsupported, match=told):
+            await say(polly, Utterance(text=SAID, **given))
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "expected"),
+    [
+        ("Seoyeon", "ko-KR", ("Seoyeon", "ko-KR")),
+        ("seoyeon", "ko", ("Seoyeon", "ko-KR")),
+        ("Seoyeon", "en", ("", "en")),
+        ("Amy", "en-US", ("Amy", "en-GB")),
+        ("Kajal", "hi", ("Kajal", "hi-IN")),
+        ("Nobody", "ko", ("", "ko")),
+        ("", "ko", ("", "ko")),
+    ],
+)
+async def test_a_voice_that_speaks_the_language(name: str, language: str, expected: tuple[str, str]) -> None:
+    assert fitting(name, language, PollySpeech().capabilities()) == expected
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "…!?", "🙂", "—", "x" * 100_001])
@@ -186,6 +221,46 @@ async def test_what_goes_wrong_at_polly(fault: Fault, services: SpeechServices, 
     assert caught.value.retry_after == (7 if fault == "rate_limited" else None)
     assert secret not in str(caught.value)
     assert len(speech_server.received) == 1, "callers retry"
+
+
+async def test_a_voice_without_its_best_engine_speaks_with_the_next(
+    speech_server: SpeechServer, services: SpeechServices
+) -> None:
+    polly = PollySpeech()
+    speaker = Speaker(id="polly", service=polly, wired=True)
+    speech_server.enqueue(SpeechScript(fault="no_engine"))
+    korean = Utterance(text="안녕하세요.", language="ko-KR")
+    for _ in range(2):
+        audio, _, end = await say(speaker, korean)
+        assert (end.voice, end.engine) == ("Seoyeon", "standard")
+        assert audio
+    assert polly.target(korean) == "polly/standard"
+    assert [request.body["Engine"] for request in speech_server.received] == ["neural", "standard", "standard"]
+    # What was asked for by name, or is the last one, is not replaced.
+    for utterance in (
+        Utterance(text="안녕하세요.", voice="Jihye"),
+        Utterance(text="안녕하세요.", voice="Seoyeon", engine="neural"),
+    ):
+        speech_server.enqueue(SpeechScript(fault="no_engine"))
+        with pytest.raises(errors.Unsupported, match="does not support one of the selected engines"):
+            await say(speaker, utterance)
+    await polly.aclose()
+
+
+async def test_wav_comes_in_parts_and_is_one_file(services: SpeechServices, speech_server: SpeechServer) -> None:
+    polly = Speaker(id="polly", service=services.text_to_speech("polly"), wired=True)
+    pcm, _, bare = await say(polly, Utterance(text=LONG, format="pcm", sample_rate=8000))
+    wav, _, end = await say(polly, Utterance(text=LONG, format="wav", sample_rate=8000))
+    assert (end.requests, end.duration_s) == (bare.requests, bare.duration_s)
+    assert end.requests > 1
+    assert wav[44:] == pcm
+    for whole in (wav, encoding.sized(wav)):
+        assert decoding.decoded(whole, provider="test").duration_s == end.duration_s
+    with wave.open(io.BytesIO(encoding.sized(wav))) as file:  # which believes what the header says
+        assert (file.getframerate(), file.getnchannels(), file.readframes(file.getnframes())) == (8000, 1, pcm)
+    other = encoding.encoded(Pcm(pcm[:1600], 8000), "wav", 8000)
+    assert encoding.sized(other) == other
+    assert encoding.wav_head(8000, 1600) + pcm[:1600] == encoding.sized(encoding.wav_head(8000) + pcm[:1600])
 
 
 async def test_ssml_and_marks(services: SpeechServices, speech_server: SpeechServer) -> None:

@@ -1,6 +1,8 @@
 """Jobs that speak: audio as it comes, whole, or by a link."""
 
 import base64
+import io
+import wave
 from typing import Any
 
 import pytest
@@ -65,6 +67,22 @@ async def test_options_are_the_voices(talking: Talking, speech_server: SpeechSer
     assert len(heard(events)) / 2 / 8000 == pytest.approx(audio["duration_s"], abs=0.01)
     assert speech_server.received[0].body["TextType"] == "ssml"
     assert job["usage"]["audio_s"] == pytest.approx(audio["duration_s"], abs=0.01)
+
+
+@pytest.mark.parametrize("delivery", ["inline", "url"])
+async def test_a_wav_knows_its_length_in_the_end(talking: Talking, speech_server: SpeechServer, delivery: str) -> None:
+    given = {"text": KOREAN, "language": "ko-KR", "format": "wav", "delivery": delivery}
+    events, job = await run(talking, input=given)
+    audio = job["output"]["audio"]
+    assert (audio["format"], audio["media_type"], audio["sample_rate"]) == ("wav", "audio/wav", 16_000)
+    whole = base64.b64decode(audio["base64"]) if delivery == "inline" else request(talking.url + audio["url"]).body
+    with wave.open(io.BytesIO(whole)) as file:
+        assert file.getnframes() / 16_000 == pytest.approx(audio["duration_s"], abs=0.001)
+        samples = file.readframes(file.getnframes())
+    if delivery == "inline":
+        assert len([event for event in events if event.name == "audio"]) > 2, "it comes in parts"
+        assert heard(events)[44:] == samples
+        assert decoding.decoded(heard(events), provider="test").duration_s == len(samples) / 32_000
 
 
 async def test_a_link_instead(talking: Talking, speech_server: SpeechServer, callback_inbox: CallbackInbox) -> None:
