@@ -126,7 +126,7 @@ async def test_what_a_phone_records_goes_through_the_bucket(
         stack.url = stack.gateway()
         stack.wait_ready(stack.url)
         _, job = await run(stack, {"audio": {"base64": text(M4A)}, "language": "ko-KR"})
-        assert (job["output"]["text"], job["model"]) == (" ".join(HEARD), "transcribe-batch/ko-KR")
+        assert (job["output"]["text"], job["model"]) == (" ".join(HEARD), "transcribe/batch")
         session = talk.session(stack.url, model="bedrock/anthropic.claude-3-haiku", language="ko-KR")
         turn = await talk.take(stack.url, session, by="voice", data=M4A, headers={"content-type": "audio/mp4"})
         assert turn.job["output"]["transcript"] == " ".join(HEARD)
