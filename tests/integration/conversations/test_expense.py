@@ -9,6 +9,7 @@ import pytest
 
 from conversations.memory.refinement import Memory
 from jobs import errors
+from jobs.model import Usage
 from jobs.routes import Price, Target
 from jobs.session import MemorySettings, SessionSpec
 from jobs.settings import Settings, Timeouts
@@ -83,8 +84,7 @@ class Room:
     async def spent(self, owner: str) -> int:
         """Tokens of the key's budget that are gone today."""
         now_ms = int(datetime.now(UTC).timestamp() * 1000)
-        nothing = refinement.Usage()
-        return await self.budgets.spend(owner, "only to read", 1, nothing, at_ms=now_ms)
+        return await self.budgets.spend(owner, "only to read", 1, Usage(), at_ms=now_ms)
 
     async def until_over(self) -> None:
         """Waits until nothing is being refined."""
