@@ -32,6 +32,7 @@ BACKLOG_LOOK_S = 60.0
 """How often a job that waits for its turn is looked at, should its turn have got lost."""
 MOST_IN_SESSION = 256
 """Jobs that may wait in one session's line: all of them are in one shard, which has others to serve."""
+_LOOKED_AT = 4 * MOST_IN_SESSION
 INDEXED_METADATA = 32
 """Of a job's metadata, the first so many top-level scalars can be searched for."""
 
@@ -232,12 +233,10 @@ class JobStore:
         return {kind: sum(found[nth * len(shards) : (nth + 1) * len(shards)]) for nth, kind in enumerate(kinds)}
 
     async def longest_queued_s(self) -> float:
-        """How long the oldest queued job has waited, in seconds. Raises `errors.StoreUnavailable`."""
-        shards = range(self._settings.shards)
-        found = await self._connection.calls(
-            ("ZRANGEBYLEX", keys.index(shard, "status:queued"), "-", "+", "LIMIT", 0, 1) for shard in shards
-        )
-        oldest = min((ids.made_ms(job_id.decode()) for (job_id,) in filter(None, found)), default=None)
+        """How long the oldest queued job has waited for a worker, in seconds. Raises `errors.StoreUnavailable`."""
+        calls = (Call(keys.index(shard, "status:queued"), (_LOOKED_AT,)) for shard in range(self._settings.shards))
+        found = await self._connection.run_many("oldest_queued", calls)
+        oldest = min((ids.made_ms(job_id.decode()) for job_id in filter(None, found)), default=None)
         return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 
     async def spec(self, job_id: str) -> JobSpec | None:

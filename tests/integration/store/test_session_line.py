@@ -140,3 +140,14 @@ async def test_a_line_has_an_end(store: JobStore, sessions: Sessions, monkeypatc
         await store.accept(turn_spec(session), busy="wait")
     await run(store, first, Hints())
     assert (await store.accept(turn_spec(session), busy="wait")).created
+
+
+async def test_only_whoever_waits_for_a_worker_makes_the_queue_old(store: JobStore, sessions: Sessions) -> None:
+    session = await opened(sessions)
+    running = await claimed(store, (await arrived(store, session)).id)
+    await arrived(store, session, at_ms=now_ms() - 60_000)
+    assert await store.longest_queued_s() == 0.0
+    await store.accept(spec(SHARD, at_ms=now_ms() - 30_000))
+    assert 30 <= await store.longest_queued_s() < 60
+    await store.end(running.fence, ended(running))
+    assert await store.longest_queued_s() >= 60
