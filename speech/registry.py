@@ -12,6 +12,9 @@ from speech.recording import lack
 from speech.service import Recording, SpeechToText, TextToSpeech
 
 WARM_UP_AFTER_S = 2.0
+ENGINES_AFTER_S = 5.0
+"""Seconds since the worker was up, when everybody else is ready."""
+OFFLINE = "offline"
 _log = structlog.get_logger(__name__)
 
 
@@ -110,9 +113,17 @@ class SpeechServices:
         return substitute
 
     async def warm_up(self) -> None:
-        """Loads the services that the settings name, after those who are asked for at once had their time."""
+        """Loads the services that the settings name, after those who are asked for at once had their time.
+
+        Engines of this machine come later still: starting them takes all of a processor for two seconds.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await asyncio.sleep(WARM_UP_AFTER_S)
-        for service in (self.text_to_speech(), self.speech_to_text()):
+        services: tuple[TextToSpeech | SpeechToText, ...] = (self.text_to_speech(), self.speech_to_text())
+        for service in sorted(services, key=lambda service: service.name == OFFLINE):
+            if service.name == OFFLINE:
+                await asyncio.sleep(max(0.0, began + ENGINES_AFTER_S - loop.time()))
             try:
                 await service.warm_up()
             except Exception as error:  # noqa: BLE001 - what an SDK raises the first call will tell in our words

@@ -21,6 +21,7 @@ class Engine:
         self._module, self._provider = module, provider
         self._idle: list[Process] = []
         self._turns = asyncio.Semaphore(processes)
+        self._starting = asyncio.Lock()
         self._running: set[Process] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -31,7 +32,7 @@ class Engine:
         Raises what `request` raises, `errors.EngineMissing`, and `errors.Unavailable` if the process dies.
         """
         async with self._turns:
-            process = self._resting() or await self._started()
+            process = self._resting() or await self._begun()
             sending = asyncio.create_task(_send(process, request))
             try:
                 while (frame := await self._received(process, sending)) is not None:
@@ -44,6 +45,11 @@ class Engine:
                     sending.exception()  # is known, or what broke off first matters more
                 if process not in self._idle:
                     self._kill(process)
+
+    async def warm_up(self) -> None:
+        """Starts a process that waits for the first request, unless there is one. Raises as `answer` does."""
+        if not self._running:
+            self._idle.append(await self._begun())
 
     async def aclose(self) -> None:
         """Ends all processes."""
@@ -62,6 +68,11 @@ class Engine:
                 return process
             self._kill(process)
         return None
+
+    async def _begun(self) -> Process:
+        """A process of its own; or the one that was being started when nobody had asked yet."""
+        async with self._starting:
+            return self._resting() or await self._started()
 
     async def _started(self) -> Process:
         if self._closed:

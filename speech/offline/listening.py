@@ -72,7 +72,8 @@ class OfflineRecognition:
         )
 
     async def warm_up(self) -> None:
-        """Starts nothing: the engines take memory that only those should spend who use them."""
+        """See `SpeechToText`. Starts one process."""
+        await self._engine.warm_up()
 
     async def aclose(self) -> None:
         """See `SpeechToText`."""

@@ -73,7 +73,8 @@ class OfflineSpeech:
         )
 
     async def warm_up(self) -> None:
-        """Starts nothing: the engines take memory that only those should spend who use them."""
+        """See `TextToSpeech`. Starts one process."""
+        await self._engine.warm_up()
 
     async def aclose(self) -> None:
         """See `TextToSpeech`."""

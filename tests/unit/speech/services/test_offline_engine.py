@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from speech import errors
+from jobs.settings import Settings
+from speech import errors, registry
 from speech.offline.engine import Engine
 from speech.offline.frames import Frame
 
@@ -88,6 +89,48 @@ async def test_two_at_once_and_never_more(module: str) -> None:
     assert [answer[0]["said"] for answer in answers] == list(range(8))
     assert 1 <= len({answer[0]["pid"] for answer in answers}) <= 2
     await engine.aclose()
+
+
+async def test_one_that_was_started_before_answers_the_first_request(module: str) -> None:
+    engine = Engine(module, provider="test", processes=2)
+    await engine.warm_up()
+    (warmed,) = engine._idle
+    await engine.warm_up()
+    assert engine._idle == [warmed], "one is enough"
+    assert (await ask(engine))[0]["pid"] == warmed.pid
+    await engine.aclose()
+
+    engine = Engine(module, provider="test", processes=2)
+    warming = asyncio.create_task(engine.warm_up())
+    await asyncio.sleep(0)
+    answer = await ask(engine)
+    await warming
+    assert len(engine._running) == 1, "who comes while it is being started waits for it"
+    assert answer[0]["pid"] == next(iter(engine._running)).pid
+    await engine.aclose()
+
+
+async def test_engines_are_started_after_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[str] = []
+
+    class Service:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def warm_up(self) -> None:
+            warmed.append(self.name)
+            if self.name == "offline":
+                raise errors.EngineMissing(provider="offline")
+
+        async def aclose(self) -> None: ...
+
+    monkeypatch.setattr(registry, "WARM_UP_AFTER_S", 0.0)
+    monkeypatch.setattr(registry, "ENGINES_AFTER_S", 0.01)
+    monkeypatch.setitem(registry.SPEAKING, "offline", lambda _settings, _store: Service("offline"))
+    monkeypatch.setitem(registry.LISTENING, "transcribe", lambda _settings, _store: Service("transcribe"))
+    services = registry.SpeechServices(Settings(tts="offline", stt="transcribe"))
+    await services.warm_up()
+    assert warmed == ["transcribe", "offline"], "and that there is no engine is no reason to fail"
 
 
 @pytest.mark.parametrize("name", ["absent", "broken"])
