@@ -3,6 +3,9 @@
 The line is in the store and moves on with the jobs themselves: a turn is over when its job has ended, and a job whose
 worker died is run again, in its old place. So there is nothing to release, and nothing that a crash could leave locked
 for longer than the job's lease.
+
+Jobs that were accepted with a place in the line come to workers one at a time, so whoever asks here is the first, as a
+rule; whoever joins the line only now, or comes before its time, waits here.
 """
 
 import asyncio
