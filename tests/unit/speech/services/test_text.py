@@ -84,7 +84,7 @@ def test_the_tables_are_amazon_s() -> None:
     assert {voice.name for voice in able.voices} <= choices("polly", "VoiceId")
     assert set(able.languages) == choices("polly", "LanguageCode")
     assert {engine for voice in able.voices for engine in voice.engines} == choices("polly", "Engine")
-    assert set(able.formats) <= choices("polly", "OutputFormat")
+    assert set(able.formats) - {"wav"} <= choices("polly", "OutputFormat"), "which is its pcm behind a header"
     assert set(transcribed.BATCH) <= choices("transcribe", "LanguageCode")
     assert len(set(transcribed.BATCH)) == len(transcribed.BATCH)
 
