@@ -48,7 +48,7 @@ class Failure(Exception):
     - `throttled`, `overloaded`, `unavailable`, `timed_out`, `denied`, `unauthenticated`: Amazon says so;
     - another code of Amazon's in lower case without `Exception`, such as `textlengthexceeded`: only its service knows
       what that means, or its `status` tells; empty if there is none;
-    - `silent` (no byte for too long), `unreachable`, `interrupted` (in the middle of an answer), `malformed`;
+    - `silent` (a stream, for too long), `unreachable`, `interrupted` (in the middle of an answer), `malformed`;
     - `misconfigured`, `uncredentialed` (nothing to sign with), `unfit` (boto3 itself refuses the request).
     """
 
@@ -89,7 +89,7 @@ def told(texts: Iterable[str] = ()) -> Iterator[None]:
         raise Failure("uncredentialed", NO_CREDENTIALS) from error
     except exceptions.ParamValidationError:
         raise Failure("unfit", "the request does not fit the service's API") from None
-    except (exceptions.ReadTimeoutError, urllib3.exceptions.ReadTimeoutError) as error:
+    except urllib3.exceptions.ReadTimeoutError as error:  # botocore's own is none: it may be TLS that never begins
         raise Failure("silent") from error
     except (exceptions.IncompleteReadError, exceptions.ResponseStreamingError) as error:
         raise Failure("interrupted") from error

@@ -3,6 +3,7 @@
 from http.client import IncompleteRead
 
 import pytest
+import urllib3.exceptions
 from botocore import exceptions
 
 from amazon.failures import Failure, refusal, told
@@ -25,7 +26,8 @@ def raised(error: Exception, *texts: str) -> Failure:
         (exceptions.PartialCredentialsError(provider="env", cred_var="aws_secret_access_key"), "uncredentialed"),
         (exceptions.ProfileNotFound(profile="nobody"), "unauthenticated"),
         (exceptions.ParamValidationError(report="Text: secret"), "unfit"),
-        (exceptions.ReadTimeoutError(endpoint_url=ENDPOINT), "silent"),
+        (urllib3.exceptions.ReadTimeoutError(None, ENDPOINT, "Read timed out."), "silent"),  # type: ignore[arg-type]
+        (exceptions.ReadTimeoutError(endpoint_url=ENDPOINT), "unreachable"),
         (exceptions.ConnectTimeoutError(endpoint_url=ENDPOINT), "unreachable"),
         (exceptions.EndpointConnectionError(endpoint_url=ENDPOINT), "unreachable"),
         (exceptions.ConnectionClosedError(endpoint_url=ENDPOINT, error=OSError("reset")), "unreachable"),
