@@ -1,7 +1,6 @@
 """Two gateways on one store, with workers that tests start and kill: conversations go on all the same."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from jobs.store import keys
@@ -9,7 +8,6 @@ from ringback.testing.script import Received
 from tests.integration.workers.floor import Floor
 from tests.stack import Process, eventually, request
 
-LEASE_S = 1.0
 NOTES = "You keep the notes of a conversation"
 """So begins what a model is told that refines a memory."""
 
@@ -19,10 +17,6 @@ class Ground(Floor):
 
     second: str
     """Its URL."""
-
-    def __init__(self, home: Path, env: Mapping[str, str]) -> None:
-        """`env` leads to the fakes."""
-        super().__init__(home, {**env, "RINGBACK_LEASE_S": f"{LEASE_S:g}"})
 
     @property
     def urls(self) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import signal
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -158,7 +159,7 @@ async def test_two_gateways_and_two_workers_have_one_order(ground: Ground, vendo
     doomed, _ = ground.begin_named("doomed"), ground.begin_named("other")
     session = talk.session(ground.url, model="openai/gpt-4o")
     vendor_server.script(Script(deltas=("네, ", "그래요."), first_s=0.03, delta_s=0.05))
-    vendor_server.enqueue(Script(deltas=("네, ", "그래요."), first_s=1.0))
+    vendor_server.enqueue(Script(deltas=("네, ", "그래요."), first_s=2.0))
     await asyncio.to_thread(ground.wait_workers, 2)
 
     accepted = await asyncio.gather(*(ask(ground.urls[n % 2], session, f"질문 {n}") for n in range(20)))
@@ -167,12 +168,15 @@ async def test_two_gateways_and_two_workers_have_one_order(ground: Ground, vendo
     assert sorted(order) == sorted(job["id"] for _, job in accepted)
     await refused(ground, session)
 
-    def under_way() -> bool:
-        asked = replies(vendor_server.received)[6:]
-        return any(asker(received) == "doomed" and received.ended is None for received in asked)
+    def killed_in_mid_turn() -> bool:
+        for received in replies(vendor_server.received)[6:]:
+            young = received.ended is None and time.monotonic() - received.at < 0.03
+            if young and asker(received) == "doomed":
+                doomed.send(signal.SIGKILL)
+                return True
+        return False
 
-    await asyncio.to_thread(eventually, under_way, what="the doomed worker has its turn")
-    await asyncio.to_thread(doomed.stop, signal.SIGKILL)
+    await asyncio.to_thread(eventually, killed_in_mid_turn, what="the doomed worker has its turn")
     await refused(ground, session)
     jobs = [await asyncio.to_thread(ground.ended, job_id) for job_id in order]
 
