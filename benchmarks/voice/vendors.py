@@ -48,21 +48,21 @@ class Vendors(SpeechServer):
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request."""
-        came = time.monotonic()
         try:
             match request.path:
                 case "/v1/chat/completions":
-                    return await self._answered(request, came)
+                    return await self._answered(request)
                 case "/v1/speech":
-                    return await self._spoken(request, came)
+                    return await self._spoken(request)
         except ConnectionError:
             return web.Response()
         del self.received[:-_KEPT]
         return await super().handle(request)
 
-    async def _spoken(self, request: web.BaseRequest, came: float) -> web.StreamResponse:
+    async def _spoken(self, request: web.BaseRequest) -> web.StreamResponse:
         """Polly's answer at the very time, whatever making it takes."""
         body = msgspec.json.decode(await request.read())
+        came = time.monotonic()
         if (problem := polly.problem(body)) is not None:
             status, kind, message = problem
             return web.json_response({"message": message}, status=status, headers={"x-amzn-ErrorType": kind})
@@ -78,9 +78,10 @@ class Vendors(SpeechServer):
         self._late["speech"].append(time.monotonic() - due)
         return response
 
-    async def _answered(self, request: web.BaseRequest, came: float) -> web.StreamResponse:
-        """Each token has its time by one clock, that of the request's arrival: no delay adds up."""
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Each token has its time by one clock, from the request's last byte on: no delay adds up."""
         call = self._wire.read(request.path, msgspec.json.decode(await request.read()))
+        came = time.monotonic()
         if isinstance(call, Reply):
             return web.Response(status=call.status, body=call.body, content_type=call.content_type)
         if call is None or call.model not in BY_MODEL or not call.streamed:
