@@ -1,13 +1,13 @@
-"""`PollySpeech`: SynthesizeSpeech through boto3."""
+"""`PollySpeech`: SynthesizeSpeech."""
 
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing, closing
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
 
 import msgspec
 import structlog
 
-from amazon.clients import Clients
+from amazon.calls import Calls
 from jobs.permits import PermitStore
 from jobs.routes import Quota, Target
 from speech import errors
@@ -27,9 +27,11 @@ QUOTAS = {
 }
 """Of an account that asked for no more, by engine. Source: docs.aws.amazon.com/polly/latest/dg/limits.html"""
 _CALLS = 128
-"""At once from one process, each in a thread of its own: far more than Amazon takes unless it was asked to."""
-_READ = 2048
-"""Bytes of a part: a third of a second of mp3."""
+"""At once from one process: far more than Amazon takes unless it was asked to."""
+_PATH = "/v1/speech"
+_CHARACTERS = "x-amzn-RequestCharacters"
+_READ = 16_384
+"""Bytes of a part at most; less if no more has come."""
 _SAMPLE = 2
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +49,7 @@ class PollySpeech:
         quotas: Mapping[str, Quota] = QUOTAS,
     ) -> None:
         """`targets` as in the settings, `store` and the documented `quotas` for the `Limiter` of each engine."""
-        self._amazon = Clients(calls=_CALLS)
+        self._calls = Calls(PROVIDER, at_once=_CALLS)
         self._limiters = {
             engine: Limiter(f"{PROVIDER}/{engine}", quota, targets or {}, store) for engine, quota in quotas.items()
         }
@@ -137,42 +139,35 @@ class PollySpeech:
 
     async def warm_up(self) -> None:
         """See `TextToSpeech`."""
-
-        def work() -> None:
-            with translated(PROVIDER):
-                self._amazon.client(PROVIDER)
-
-        await self._amazon.run(work)
+        with translated(PROVIDER):
+            await self._calls.warm_up()
 
     async def aclose(self) -> None:
         """See `TextToSpeech`."""
-        await self._amazon.aclose()
+        await self._calls.aclose()
 
-    def _spoken(self, arguments: dict[str, Any], said: Said) -> AsyncGenerator[bytes | int, None]:
+    async def _spoken(self, arguments: Mapping[str, Any], said: Said) -> AsyncGenerator[bytes | int, None]:
         """The audio of one request, and first how many characters it costs."""
-
-        def work() -> Generator[bytes | int, None, None]:
-            with translated(PROVIDER, said.text):
-                response = self._amazon.client(PROVIDER).synthesize_speech(**arguments)
-                with closing(response["AudioStream"]) as audio:
-                    yield response["RequestCharacters"]
-                    empty = True
-                    while data := audio.read(_READ):
-                        empty = False
-                        yield data
-            if empty:
-                raise errors.MalformedAnswer("Polly sent no audio", provider=PROVIDER)
-
-        return cast("AsyncGenerator[bytes | int, None]", self._amazon.iterate(work))
+        with translated(PROVIDER, said.text):
+            async with self._calls.post(_PATH, msgspec.json.encode(arguments), texts=(said.text,)) as response:
+                yield int(response.headers.get(_CHARACTERS, len(said.text)))
+                empty = True
+                while data := await response.content.read(_READ):
+                    empty = False
+                    yield data
+        if empty:
+            raise errors.MalformedAnswer("Polly sent no audio", provider=PROVIDER)
 
     async def _marks(self, said: Said, how: Settled) -> tuple[int, bytes]:
         """How many characters they cost, and the marks, each a line of JSON."""
-
-        def work() -> tuple[int, bytes]:
-            with translated(PROVIDER, said.text):
-                response = self._amazon.client(PROVIDER).synthesize_speech(**mapping.mark_arguments(said, how))
-                with closing(response["AudioStream"]) as lines:
-                    return response["RequestCharacters"], lines.read()
-
-        async with self._limiters[how.engine].turn():
-            return await self._amazon.run(work)
+        characters, lines = 0, b""
+        async with (
+            self._limiters[how.engine].turn(),
+            aclosing(self._spoken(mapping.mark_arguments(said, how), said)) as parts,
+        ):
+            async for part in parts:
+                if isinstance(part, int):
+                    characters = part
+                else:
+                    lines += part
+        return characters, lines

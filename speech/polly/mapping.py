@@ -62,13 +62,13 @@ def requested(utterance: Utterance) -> Iterator[Said]:
 
 
 def arguments(said: Said, utterance: Utterance, how: Settled) -> dict[str, Any]:
-    """Those of `synthesize_speech` for the audio."""
+    """Those of SynthesizeSpeech for the audio."""
     output = "pcm" if utterance.format == "wav" else utterance.format
     return _voiced(said, how) | {"OutputFormat": output, "SampleRate": str(how.sample_rate)}
 
 
 def mark_arguments(said: Said, how: Settled) -> dict[str, Any]:
-    """Those of `synthesize_speech` for the speech marks."""
+    """Those of SynthesizeSpeech for the speech marks."""
     return _voiced(said, how) | {"OutputFormat": "json", "SpeechMarkTypes": ["sentence", "word"]}
 
 

@@ -65,7 +65,7 @@ def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
         "import sys; from jobs.settings import Settings; from speech.registry import *;"
         "s = SpeechServices(Settings(s3_bucket='b'));"
         "[s.text_to_speech(n) for n in SPEAKING]; [s.speech_to_text(n) for n in LISTENING];"
-        "print(*{'boto3', 'botocore', 'numpy', 'soundfile', 'soxr', 'websockets', 'hibari', 'pocketsphinx', 'aiohttp'}"
+        "print(*{'boto3', 'botocore', 'numpy', 'soundfile', 'soxr', 'websockets', 'hibari', 'pocketsphinx'}"
         " & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

@@ -1,0 +1,36 @@
+"""Who calls: credentials and region as boto3 finds them, for calls that it does not make itself."""
+
+import asyncio
+from typing import Any
+
+from amazon import failures
+from amazon.clients import session
+
+
+class Identity:
+    """Credentials that are kept fresh, and the region. Nothing is looked for before it is needed."""
+
+    def __init__(self) -> None:
+        self._session: Any = None
+        self._credentials: Any = None
+
+    async def frozen(self) -> tuple[Any, str]:
+        """What botocore signs with, and the region. In a thread only if credentials must be fetched.
+
+        Raises `failures.Failure` (`uncredentialed`, `misconfigured`) and what boto3 raises.
+        """
+        if self._credentials is None:
+            await asyncio.to_thread(self._find)
+        credentials = self._credentials
+        if getattr(credentials, "refresh_needed", bool)():
+            await asyncio.to_thread(credentials.get_frozen_credentials)
+        return credentials.get_frozen_credentials(), self._session.region_name
+
+    def _find(self) -> None:
+        found = session()
+        credentials = found.get_credentials()
+        if credentials is None:
+            raise failures.Failure("uncredentialed", failures.NO_CREDENTIALS)
+        if not found.region_name:
+            raise failures.Failure("misconfigured", failures.NO_REGION)
+        self._session, self._credentials = found, credentials
