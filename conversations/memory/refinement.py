@@ -37,6 +37,7 @@ class Memory:
     async def refine(self, session_id: str, ask: Asking) -> Summary | None:
         """Folds what is too much into the summary, if anything is; the new summary, `None` if nothing was done.
 
+        A summary with excerpts for notes is written anew first.
         Turns go on meanwhile: they see the old summary and all messages since, or the new one and fewer. Nothing is
         done if somebody else refines this session. What is covered stays so if `ask` fails half-way: its errors are
         raised, and the next turn's refinement goes on from there.
@@ -52,6 +53,10 @@ class Memory:
             if not messages:
                 return None
             settings, version = recalled.spec.memory, recalled.version
+            if refined.worn and (anew := await self._anew(recalled, refined, ask)) is not None:
+                if not await self._kept(refining, recalled, anew, version):
+                    return None
+                refined, version = anew, version + 1
             before = await self._covered(recalled, refined) if settings.strategy == "stuff" else []
             async with aclosing(folding.fold(refined, messages, before, settings, ask)) as steps:
                 async for step in steps:
@@ -69,15 +74,20 @@ class Memory:
             if refining is None:
                 return None
             recalled = await self._sessions.recall(session_id)
-            old = summary.of(recalled)
-            messages = await self._covered(recalled, old)
-            if not messages:
-                return None
-            rebuilt = Summary(facts=old.facts)
-            async with aclosing(folding.fold(rebuilt, messages, [], recalled.spec.memory, ask)) as steps:
-                async for step in steps:
-                    rebuilt = step
-            return rebuilt if await self._kept(refining, recalled, rebuilt, recalled.version) else None
+            anew = await self._anew(recalled, summary.of(recalled), ask)
+            kept = anew is not None and await self._kept(refining, recalled, anew, recalled.version)
+            return anew if kept else None
+
+    async def _anew(self, recalled: Recalled, old: Summary, ask: Asking) -> Summary | None:
+        """A summary of the same messages that owes nothing to the old one but its facts; `None`: there are none."""
+        messages = await self._covered(recalled, old)
+        if not messages:
+            return None
+        anew = Summary(facts=old.facts, rebuilt=old.covered)
+        async with aclosing(folding.fold(anew, messages, [], recalled.spec.memory, ask)) as steps:
+            async for step in steps:
+                anew = step
+        return anew
 
     async def _kept(self, refining: Refining, recalled: Recalled, new: Summary, version: int) -> bool:
         """Keeps the summary in place of that version. False: somebody else was faster, and has the right now."""

@@ -40,6 +40,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """How many messages that is."""
     rough: int = 0
     """How many of them are in `text` only as excerpts, because the model gave no usable notes."""
+    rebuilt: int = 0
+    """How many it covered when `text` was last written anew from the history."""
+
+    @property
+    def worn(self) -> bool:
+        """Whether its notes had better be written anew. With a model that never gives usable ones, ever more rarely."""
+        return self.rough > 0 and self.covered >= 2 * self.rebuilt
 
     def covering(self, messages: Sequence[Message], *, rough: bool = False) -> "Summary":
         """This summary, which covers these messages too."""

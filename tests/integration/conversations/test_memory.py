@@ -191,6 +191,34 @@ async def test_a_memory_is_rebuilt_from_what_was_really_said(chat: Chat, memory:
     assert recalled.version == 2
 
 
+async def test_excerpts_that_stood_in_for_notes_are_replaced_when_the_model_gives_some(
+    chat: Chat, memory: Memory, sessions: Sessions
+) -> None:
+    await chat.say("제 이름은 김하늘이에요", "둘", "셋")
+    careless = Model("네, 반갑습니다!")
+    rough = await memory.refine(chat.session.id, careless)
+    assert rough is not None
+    assert rough.rough == rough.covered == 4
+    assert rough.worn
+    await chat.say("넷", "다섯")
+    model = Model(notes("하늘이 자기를 소개했다."), notes("하늘이 자기를 소개하고 다섯까지 셌다."))
+    refined = await memory.refine(chat.session.id, model)
+    assert refined is not None
+    assert ["네, 둘" in text_of(ask) for ask in model.asks] == [True, False], "first what was said, then what is new"
+    assert (refined.text, refined.rough, refined.rebuilt) == ("하늘이 자기를 소개하고 다섯까지 셌다.", 0, 4)
+    assert (await sessions.recall(chat.session.id)).version == 3
+
+
+async def test_a_model_that_never_gives_notes_is_not_asked_for_all_of_it_every_time(chat: Chat, memory: Memory) -> None:
+    asked: list[int] = []
+    for _ in range(8):
+        await chat.say("하나", "둘")
+        model = Model("네, 반갑습니다!")
+        await memory.refine(chat.session.id, model)
+        asked.append(len(model.asks))
+    assert asked == [0, 2, 4, 2, 4, 2, 2, 2], "twice for each summary; all of it only when it has doubled"
+
+
 async def test_earlier_sessions_are_folded_in_like_this_one(
     store: JobStore, sessions: Sessions, archive: RedisArchive, memory: Memory
 ) -> None:
