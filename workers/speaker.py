@@ -59,6 +59,7 @@ class Speaker:
                     item = await next_of(synthesis, limit_s, what="audio", provider=self.service.name)
                     if isinstance(item, Spoken):
                         ended = item
+                        call.target = self.service.target(utterance)  # the engine asked first may have been refused
                         call.answered(Usage(characters=item.characters, audio_s=_rounded(item.duration_s)))
                     elif isinstance(item, AudioPart):
                         call.answering()

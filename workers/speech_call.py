@@ -16,9 +16,11 @@ class SpeechCall:
         self, target: str, record: Callable[[ModelCall], None], *, broken_off: Callable[[float], Usage]
     ) -> None:
         """`broken_off` says what a call has used that had begun to answer and lasted so many seconds."""
+        self.target = target
+        """What it is recorded under."""
         self.first_s: float | None = None
         """When it began to answer, in seconds."""
-        self._target, self._record, self._broken_off = target, record, broken_off
+        self._record, self._broken_off = record, broken_off
         self._used: Usage | None = None
         self._clock = asyncio.get_running_loop().time
         self._began = self._clock()
@@ -44,7 +46,7 @@ class SpeechCall:
         broken_off = self._used is None and self.first_s is not None
         self._record(
             ModelCall(
-                model=self._target,
+                model=self.target,
                 outcome=outcome,
                 error=failure.code if failure else None,
                 usage=self._broken_off(took_s) if broken_off else self._used or Usage(),

@@ -44,24 +44,19 @@ class OfflineSpeech:
         return f"{NAME}/{_VOICE.engines[0]}"
 
     async def synthesize(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Mark | Spoken, None]:
-        """See `TextToSpeech`. Pcm comes sentence by sentence; files come whole."""
+        """See `TextToSpeech`. It comes a few sentences at a time."""
         check_language(utterance.language)
         how = settled(utterance, _CAPABILITIES, {LANGUAGE: _VOICE.name}, provider=NAME)
         _check_letters(utterance.text)
-        whole: list[bytes] = []
+        encoder = encoding.Encoder(utterance.format, how.sample_rate)
         samples = 0
         async with aclosing(self._samples(utterance)) as stretches:
             async for stretch in stretches:
                 samples += len(stretch) // BYTES
-                if utterance.format != "pcm":
-                    whole.append(stretch)
-                elif data := (await asyncio.to_thread(Pcm(stretch, RATE).at, how.sample_rate)).data:
+                if data := await asyncio.to_thread(encoder.encode, Pcm(stretch, RATE)):
                     yield AudioPart(data)
-        if whole:
-            file = await asyncio.to_thread(
-                encoding.encoded, Pcm(b"".join(whole), RATE), utterance.format, how.sample_rate
-            )
-            yield AudioPart(file)
+        if data := await asyncio.to_thread(encoder.end):
+            yield AudioPart(data)
         yield Spoken(
             voice=how.voice.name,
             engine=how.engine,

@@ -64,12 +64,16 @@ class Reply:
         if not delta:
             return
         self._written += delta
+        segments = self._segmenter.feed(delta)
+        self._say(segments)  # first, so that it goes out before what is told of it
         self._narrator.text(delta)
-        self._cut(self._segmenter.feed(delta))
+        self._tell(segments)
 
     def end(self) -> None:
         """That was all of the text."""
-        self._cut(self._segmenter.end())
+        segments = self._segmenter.end()
+        self._say(segments)
+        self._tell(segments)
 
     def restart(self, reason: str, target: str) -> int:
         """The model failed, and `target` starts again: how many sentences stand, for they have been heard."""
@@ -84,16 +88,18 @@ class Reply:
         self._narrator.restart(reason, target, self._stands)
         return self._stands
 
-    def _cut(self, segments: list[Segment]) -> None:
+    def _say(self, segments: list[Segment]) -> None:
+        for segment in segments:
+            if self._voice_over and segment.spoken:
+                self._voice_over.say(segment.index, segment.spoken)
+
+    def _tell(self, segments: list[Segment]) -> None:
         for segment in segments:
             # Every segment has an index; one of nothing but whitespace is part of the text, but no sentence to tell.
             self.sentences.append(Sentence(segment.index, segment.text))
-            if not segment.text.strip():
-                continue
-            self._stages.reached("first_sentence_s")
-            self._narrator.tell(event.make("sentence", index=segment.index, text=segment.text))
-            if self._voice_over and segment.spoken:
-                self._voice_over.say(segment.index, segment.spoken)
+            if segment.text.strip():
+                self._stages.reached("first_sentence_s")
+                self._narrator.tell(event.make("sentence", index=segment.index, text=segment.text))
 
 
 def continued(ask: Ask, spoken: str, *, prefill: bool) -> Ask:

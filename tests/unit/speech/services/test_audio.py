@@ -159,3 +159,15 @@ async def test_resampling_as_it_comes_is_that_of_the_whole(given: int) -> None:
     out = Pcm(whole, 16_000)
     assert out.duration_s == pytest.approx(1, abs=0.01)
     assert pitch(out) == pytest.approx(440, abs=5)
+
+
+@pytest.mark.parametrize(("audio_format", "rate"), [(name, rate) for name, of in encoding.RATES.items() for rate in of])
+def test_what_is_encoded_as_it_comes_is_one_file(audio_format: AudioFormat, rate: int) -> None:
+    encoder = encoding.Encoder(audio_format, rate)
+    parts = [encoder.encode(tone(1, 24_000)) for _ in range(4)] + [encoder.end()]
+    assert sum(map(bool, parts)) > 1, "some of it comes before the end"
+    whole = b"".join(parts)
+    if audio_format == "pcm":
+        assert len(whole) == 4 * rate * 2
+    else:
+        assert decoding.decoded(whole, provider="test").duration_s == pytest.approx(4, abs=0.3)
