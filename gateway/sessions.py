@@ -19,12 +19,14 @@ from gateway.submission import decoded, json_object
 from jobs import errors
 from jobs.session import (
     CONTEXT_LIMIT,
+    EARLIER_BYTES,
     MOST_EARLIER,
     PRESETS,
     STRATEGIES,
     Archive,
     HistoryPage,
     MemorySettings,
+    Message,
     SessionSpec,
 )
 from jobs.store.history import check_cursor
@@ -73,7 +75,7 @@ class SessionRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     memory: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(PRESETS)})] | MemoryRequest | None = None
     context: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"{}"))
     history: Annotated[int, msgspec.Meta(ge=0, le=MOST_EARLIER)] = 0
-    """So many of the user's last messages, of earlier sessions, this one starts from."""
+    """So many of the user's last messages, of earlier sessions, this one starts from; up to 128 KiB of them."""
 
 
 _request = msgspec.json.Decoder(SessionRequest)
@@ -94,7 +96,7 @@ def router(desk: Desk, sessions: Sessions, archive: Archive, guards: Sequence[Gu
         asked = decoded(await requests.body(request, desk.max_body_bytes), _request)
         spec = specify(asked, desk, sessions.new_id(), owner=owner(request))
         earlier = await archive.latest(asked.user_id, owner=spec.owner, limit=asked.history) if asked.user_id else []
-        session = await sessions.open(spec, earlier)
+        session = await sessions.open(spec, _newest(earlier))
         headers = {"Location": session.links.self}
         return Response(msgspec.json.encode(session), media_type=JSON, status_code=201, headers=headers)
 
@@ -182,6 +184,18 @@ def _memory(asked: str | MemoryRequest | None) -> MemorySettings:
                 max_messages=asked.max_messages, token_limit=asked.token_limit, keep=keep, strategy=strategy
             )
     raise errors.InvalidRequest.at("#/memory/strategy", f"must be one of {', '.join(STRATEGIES)}")
+
+
+def _newest(earlier: Sequence[Message]) -> list[Message]:
+    """As many of them as the session may carry along: every turn reads them until they are summarized."""
+    kept: list[Message] = []
+    room = EARLIER_BYTES
+    for message in reversed(earlier):
+        room -= len(message.text.encode())
+        if room < 0:
+            break
+        kept.append(message)
+    return kept[::-1]
 
 
 def history_query(params: MultiDict[str]) -> tuple[int, int, str]:

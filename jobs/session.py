@@ -12,7 +12,9 @@ Role = Literal["user", "assistant"]
 CONTEXT_LIMIT = 4 * 1024
 """Bytes of compact JSON that a session's `context` may have."""
 MOST_EARLIER = 100
-"""Messages of earlier sessions that a new one may start from."""
+"""Messages of earlier sessions that a new one may start from,"""
+EARLIER_BYTES = 128 * 1024
+"""and bytes of text that these may have."""
 
 
 class MemorySettings(msgspec.Struct, frozen=True, kw_only=True):

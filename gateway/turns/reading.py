@@ -30,6 +30,8 @@ _PRIORITY = "high"
 """Somebody is waiting."""
 _FORM_ROOM = 256 * 1024
 """Bytes that a form may have besides its recording."""
+_NULL = msgspec.Raw(b"null")
+"""As good as left out."""
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _job = msgspec.json.Decoder(JobRequest)
 _AUDIO = re.compile(r"(audio/.+|video/(webm|mp4|ogg)|application/(ogg|octet-stream))")
@@ -161,7 +163,7 @@ def _asked(
 ) -> Asked:
     """The job; what the session says holds where the request says nothing."""
     busy = _busy(given.pop(BUSY, None))
-    job: dict[str, Any] = {name: given.pop(name) for name in JOB_FIELDS if name in given}
+    job: dict[str, Any] = {name: raw for name in JOB_FIELDS if (raw := given.pop(name, _NULL)) != _NULL}
     job.setdefault("priority", _PRIORITY)
     job.setdefault("model", session.model)
     if type_ == "voice_turn" and session.language is not None:

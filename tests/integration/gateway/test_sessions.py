@@ -280,6 +280,9 @@ async def test_sessions_and_histories_are_their_owners(guarded: str, hand: Hand,
     assert (await sessions.recall(theirs["id"])).earlier == (), "nor does it come in with a new session"
     again = open_session(guarded, headers=mine, user_id="shared-user", history=1).json
     assert [m.text for m in (await sessions.recall(again["id"])).earlier] == ["네"]
+    await talk.say(again["id"], "가" * 50_000, "네")
+    heavy = open_session(guarded, headers=mine, user_id="shared-user", history=4).json
+    assert [len(m.text) for m in (await sessions.recall(heavy["id"])).earlier] == [1], "no more than it should carry"
     assert request(own, method="DELETE", headers=mine).status == 204
     check_problem(request(f"{own}/history", headers=other), 404, "session_not_found")
     assert len(request(f"{own}/history", headers=mine).json["items"]) == 2

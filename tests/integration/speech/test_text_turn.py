@@ -33,7 +33,8 @@ async def test_a_turn_streams_sentences_and_is_remembered(talking: Talking, vend
     session = talk.session(
         talking.url, model=MODEL, language="ko-KR", instructions="너는 쇼핑몰 상담원이다.", context=context
     )
-    turn = await talk.take(talking.url, session, json={"text": SAID})
+    nothing = {"model": None, "priority": None, "fallbacks": None}
+    turn = await talk.take(talking.url, session, json={"text": SAID, **nothing})
 
     assert turn.names[0] == "job.started"
     assert turn.names[-1] == "job.succeeded"
