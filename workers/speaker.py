@@ -31,8 +31,11 @@ class Speaker:
         self.service = service
         self._record = record
 
-    async def say(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Again | Spoken, None]:
-        """The audio as it comes, then exactly one `Spoken`. Raises a class of `speech.errors`."""
+    async def say(self, utterance: Utterance) -> AsyncGenerator[AudioPart | Mark | Again | Spoken, None]:
+        """The audio as it comes and the marks if they are wanted, then exactly one `Spoken`.
+
+        Raises a class of `speech.errors`.
+        """
         patience = Patience(FIRST_S)
         while True:
             try:
@@ -47,7 +50,7 @@ class Speaker:
             yield Again()
             await asyncio.sleep(pause)
 
-    async def _once(self, utterance: Utterance, patience: Patience) -> AsyncGenerator[AudioPart | Spoken, None]:
+    async def _once(self, utterance: Utterance, patience: Patience) -> AsyncGenerator[AudioPart | Mark | Spoken, None]:
         synthesis = cast("AsyncGenerator[AudioPart | Mark | Spoken, None]", self.service.synthesize(utterance))
         target = self.service.target(utterance)
         whole = Usage(characters=len(utterance.text))  # is billed of a call that was broken off once its audio came
@@ -61,7 +64,7 @@ class Speaker:
                         ended = item
                         call.target = self.service.target(utterance)  # the engine asked first may have been refused
                         call.answered(Usage(characters=item.characters, audio_s=_rounded(item.duration_s)))
-                    elif isinstance(item, AudioPart):
+                    else:
                         call.answering()
                         yield item
             yield ended

@@ -10,7 +10,7 @@ from jobs.job import JobSpec
 from jobs.model import ModelCall
 from prompts.registry import Registry
 from speech.registry import SpeechServices
-from speech.service import AudioPart, Spoken, Utterance
+from speech.service import AudioPart, Mark, Spoken, Utterance
 from speech.storage import AudioStorage
 from workers import sounds
 from workers.narrator import Narrator
@@ -20,7 +20,7 @@ from workers.speaker import Again, Speaker
 
 _OPTIONS = (
     *("language", "voice", "engine", "format", "sample_rate"),
-    *("rate", "volume_db", "pause_before_s", "pause_after_s"),
+    *("rate", "volume_db", "pause_before_s", "pause_after_s", "marks"),
 )
 """Input fields that are fields of an `Utterance` too."""
 NAME = "speech"
@@ -51,6 +51,7 @@ class Speaking:
             narrator.usage("synthesis", progress.record(call))
 
         spoken: Spoken | None = None
+        marks: list[Mark] = []
         async with aclosing(Speaker(service, record).say(utterance)) as items:
             async for item in items:
                 match item:
@@ -58,8 +59,11 @@ class Speaking:
                         narrator.tell(sound.part(data))
                     case AudioPart(data):
                         sound.gather(data)
+                    case Mark():
+                        marks.append(item)
                     case Again():
                         sound.restart()
+                        marks.clear()
                     case Spoken():
                         spoken = item
         assert spoken is not None  # noqa: S101 - it ends with one, or raises
@@ -71,7 +75,8 @@ class Speaking:
         else:
             where = {"url": await sound.kept(self._storage, spec.id, NAME)}
             narrator.tell(sound.link(where["url"]))
-        progress.output = {"audio": sounds.told(sound, spoken, duration_s) | where}
+        marked = {"marks": msgspec.to_builtins(marks)} if utterance.marks else {}
+        progress.output = {"audio": sounds.told(sound, spoken, duration_s) | marked | where}
 
 
 def _utterance(value: dict[str, Any]) -> Utterance:

@@ -69,6 +69,16 @@ async def test_options_are_the_voices(talking: Talking, speech_server: SpeechSer
     assert job["usage"]["audio_s"] == pytest.approx(audio["duration_s"], abs=0.01)
 
 
+async def test_marks_tell_when_words_are_spoken(talking: Talking) -> None:
+    _, job = await run(talking, input={"text": KOREAN, "language": "ko-KR", "marks": True})
+    sentence, *words = job["output"]["audio"]["marks"]
+    assert (sentence["kind"], sentence["text"]) == ("sentence", KOREAN)
+    assert [KOREAN[word["start"] : word["end"]] for word in words] == [word["text"] for word in words]
+    assert [word["text"] for word in words] == KOREAN.split()
+    assert words[0]["at_s"] < words[-1]["at_s"]
+    assert job["usage"]["characters"] == 2 * len(KOREAN), "Polly is asked a second time for them"
+
+
 @pytest.mark.parametrize("delivery", ["inline", "url"])
 async def test_a_wav_knows_its_length_in_the_end(talking: Talking, speech_server: SpeechServer, delivery: str) -> None:
     given = {"text": KOREAN, "language": "ko-KR", "format": "wav", "delivery": delivery}
