@@ -17,14 +17,21 @@ class Identity:
     async def frozen(self) -> tuple[Any, str]:
         """What botocore signs with, and the region. In a thread only if credentials must be fetched.
 
-        Raises `failures.Failure` (`uncredentialed`, `misconfigured`) and what boto3 raises.
+        Raises `failures.Failure` (`uncredentialed`, `unauthenticated`, `misconfigured`) and what boto3 raises.
         """
         if self._credentials is None:
             await asyncio.to_thread(self._find)
         credentials = self._credentials
         if getattr(credentials, "refresh_needed", bool)():
-            await asyncio.to_thread(credentials.get_frozen_credentials)
-        return credentials.get_frozen_credentials(), self._session.region_name
+            # Not asked for again afterwards: where refreshing fails, old ones are good for a while, and each time
+            # they are asked for they are refreshed again.
+            try:
+                frozen = await asyncio.to_thread(credentials.get_frozen_credentials)
+            except RuntimeError as error:  # botocore: what it was given is expired too
+                raise failures.Failure("unauthenticated", str(error)) from error
+        else:
+            frozen = credentials.get_frozen_credentials()
+        return frozen, self._session.region_name
 
     def _find(self) -> None:
         found = session()
