@@ -38,12 +38,12 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """One round; how many hints were sent. Raises `errors.StoreUnavailable` and the broker's errors."""
+        # The broker first: who has taken jobs and then cannot hint them keeps them from everybody for a while.
+        if not await self._store.any_overdue() or await asyncio.to_thread(self._depth) > BACKLOG:
+            return 0
         overdue = await self._store.overdue()
-        if not overdue:
-            return 0
-        if await asyncio.to_thread(self._depth) > BACKLOG:
-            return 0
         for job_id, priority in overdue:
             self._send(job_id, priority)
-        _log.info("hints_sent_again", count=len(overdue))
+        if overdue:
+            _log.info("hints_sent_again", count=len(overdue))
         return len(overdue)

@@ -236,8 +236,9 @@ class JobStore:
         """How long the oldest queued job has waited for a worker, in seconds. Raises `errors.StoreUnavailable`."""
         calls = (Call(keys.index(shard, "status:queued"), (_LOOKED_AT,)) for shard in range(self._settings.shards))
         found = await self._connection.run_many("oldest_queued", calls)
-        oldest = min((ids.made_ms(job_id.decode()) for job_id in filter(None, found)), default=None)
-        return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
+        since = [ids.made_ms(job_id.decode()) for job_id, _ in found if job_id]
+        since += [int(ready_ms) for _, ready_ms in found if ready_ms]
+        return max(0.0, time.time() - min(since) / 1000) if since else 0.0
 
     async def spec(self, job_id: str) -> JobSpec | None:
         """What was accepted; `None` if the job is gone or has ended. Raises `errors.StoreUnavailable`."""
@@ -385,6 +386,11 @@ class JobStore:
         job_id, made = claim.spec.id, _json.encode(calls) if calls else ""
         if await self._connection.run("release", keys.job(job_id), job_id, claim.fence, _ms(HINT_AGAIN_S), made) < 0:
             raise errors.StaleFence
+
+    async def any_overdue(self) -> bool:
+        """Whether `overdue` would look at any job now; nothing is taken. Raises `errors.StoreUnavailable`."""
+        shards = range(self._settings.shards)
+        return any(await self._connection.run_many("any_overdue", (Call(keys.pending(shard), ()) for shard in shards)))
 
     async def overdue(self, *, limit: int = 100) -> list[tuple[str, Priority]]:
         """Jobs that need a hint: pending too long, or their lease ran out. Each is given to one caller only.

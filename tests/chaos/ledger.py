@@ -19,8 +19,11 @@ from tests.chaos.storm import Loss
 from tests.stack import SECRET
 
 SHARDS = range(16)
-EXCUSES = {"provider_unreachable", "stream_interrupted", "first_token_timeout", "stream_stalled", "attempts_exhausted"}
-"""A storm may end a job so: its vendor was cut off twice in a row, or its workers died five times."""
+EXCUSES = {
+    *("provider_unreachable", "stream_interrupted", "first_token_timeout", "stream_stalled"),
+    *("circuit_open", "attempts_exhausted"),
+}
+"""A storm may end a job so: its vendor was cut off, twice in a row or for many, or its workers died five times."""
 _NUMBER = re.compile(rb"#(\d+)#")
 
 

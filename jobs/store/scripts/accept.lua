@@ -34,7 +34,8 @@ if session ~= '' then
 end
 local line = priority .. ':' .. owner
 if redis.call('ZCARD', tag .. ':pending') >= tonumber(most) then return {'full'} end
-if redis.call('LLEN', tag .. ':backlog:' .. line) >= tonumber(most_of_line) then return {'line_full'} end
+if redis.call('LLEN', tag .. ':backlog:' .. line) + redis.call('SCARD', tag .. ':waiting:' .. line)
+  >= tonumber(most_of_line) then return {'line_full'} end
 
 if key ~= '' then
   redis.call('HSET', idem, 'fingerprint', fingerprint, 'job', id)
@@ -45,9 +46,10 @@ redis.call('HSET', job, 'spec', spec, 'status', 'queued', 'priority', priority, 
 local hinted = false
 if must_wait then
   redis.call('HSET', job, 'turn', 'session')
+  redis.call('SADD', tag .. ':waiting:' .. line, id)
   look_again(id, look, start_by)
 else
-  hinted = make_ready(id, again, look)
+  hinted = make_ready(id, line, again, look)
 end
 if watcher ~= '' then redis.call('HSET', job, 'watch', watcher) end
 for i = 22, #ARGV do

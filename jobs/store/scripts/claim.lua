@@ -38,7 +38,8 @@ redis.call('ZADD', tag .. ':pending', now + lease_ms, id)
 local next_id = ''
 if turn then
   redis.call('HDEL', job, 'turn')
-  if turn == '1' then next_id = pass_turn(priority .. ':' .. owner, now + again) end
+  if turn == '1' then next_id = pass_turn(priority .. ':' .. owner, now + again)
+  elseif turn == 'session' then redis.call('SREM', tag .. ':waiting:' .. priority .. ':' .. owner, id) end
 end
 if verdict ~= 'run' then
   return {verdict, spec, tostring(fence), tostring(attempt), started, first, tostring(last_event(id)), calls, next_id}

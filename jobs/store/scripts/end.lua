@@ -16,10 +16,23 @@ local delivery = ARGV[at]
 local job = KEYS[1]
 local current, held, watch, events, turn, priority, owner, session =
   unpack(redis.call('HMGET', job, 'status', 'fence', 'watch', 'events', 'turn', 'priority', 'owner', 'session'))
+
+-- The answer, with whoever is let in now. A call that is repeated is told once more of who was let in by the first one.
+local function ended_with(last, repeated)
+  local following = session and first_in_line(session) or ''
+  if following ~= '' then
+    local waits, urgency, whose = unpack(redis.call('HMGET', tag .. ':job:' .. following, 'turn', 'priority', 'owner'))
+    if (repeated and waits == '1') or (waits == 'session' and let_in(following, urgency .. ':' .. whose, again, look)) then
+      return {'ok', last, following, urgency}
+    end
+  end
+  return {'ok', last, '', ''}
+end
+
 if not current then return {'ended'} end
 if is_terminal(current) then
   -- The same call again after its answer was lost on the way.
-  if held == fence and current == status then return {'ok', events, '', ''} end
+  if held == fence and current == status then return ended_with(events, true) end
   return {'ended'}
 end
 if held ~= fence or (required ~= '' and current ~= required) then return {'stale'} end
@@ -39,7 +52,7 @@ local n = append(id, last_event(id), watch, log, 1, #log, pushes)
 push(pushes)
 redis.call('HSET', job, 'final', final, 'events', n)
 redis.call('HDEL', job, 'spec', 'lease', 'holder', 'verdict', 'target', 'first', 'start_by', 'cancel', 'watch',
-  'turn', 'calls')
+  'turn', 'ready', 'calls')
 redis.call('ZREM', tag .. ':pending', id)
 redis.call('PEXPIRE', job, job_ms)
 redis.call('PEXPIRE', tag .. ':events:' .. id, event_ms)
@@ -51,10 +64,7 @@ if delivery ~= '' then
   redis.call('HSET', tag .. ':delivery:' .. delivery, 'sequence', n)
 end
 -- It ended while it was queued: a sweeper sends the hint to the next in its line.
-if turn == '1' then pass_turn(priority .. ':' .. owner, now_ms()) end
-local following = session and first_in_line(session) or ''
-if following ~= '' then
-  local waits, urgency = unpack(redis.call('HMGET', tag .. ':job:' .. following, 'turn', 'priority'))
-  if waits == 'session' and make_ready(following, again, look) then return {'ok', tostring(n), following, urgency} end
-end
-return {'ok', tostring(n), '', ''}
+if turn == '1' then pass_turn(priority .. ':' .. owner, now_ms())
+elseif turn == 'session' then redis.call('SREM', tag .. ':waiting:' .. priority .. ':' .. owner, id) end
+if session then redis.call('ZREM', tag .. ':line:' .. session, id) end
+return ended_with(tostring(n), false)

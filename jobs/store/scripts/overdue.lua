@@ -15,7 +15,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
     local late = tonumber(start_by) > 0 and now > tonumber(start_by)
     if first ~= '' and first ~= id and not late then
       look_again(id, ARGV[3], start_by)
-    elseif make_ready(id, ARGV[2], ARGV[3]) then
+    elseif let_in(id, priority .. ':' .. owner, ARGV[2], ARGV[3]) then
       found[#found + 1] = id
       found[#found + 1] = priority
     end

@@ -162,13 +162,18 @@ end
 
 -- Lets a job that has nothing left to wait for take its turn, see take_turn. Returns whether it may be hinted at once.
 -- again, look: ms until its hint is sent again, and until it is looked at while it waits in the backlog.
-local function make_ready(id, again, look)
-  local job = tag .. ':job:' .. id
-  local priority, owner = unpack(redis.call('HMGET', job, 'priority', 'owner'))
-  local hinted = take_turn(id, priority .. ':' .. owner)
-  redis.call('HSET', job, 'turn', hinted and 1 or 0)
+local function make_ready(id, line, again, look)
+  local hinted = take_turn(id, line)
+  redis.call('HSET', tag .. ':job:' .. id, 'turn', hinted and 1 or 0)
   redis.call('ZADD', tag .. ':pending', now_ms() + (hinted and again or look), id)
   return hinted
+end
+
+-- Lets a job that waits for its session do so no longer, see make_ready.
+local function let_in(id, line, again, look)
+  redis.call('SREM', tag .. ':waiting:' .. line, id)
+  redis.call('HSET', tag .. ':job:' .. id, 'ready', now_ms())
+  return make_ready(id, line, again, look)
 end
 
 -- Has a job that waits in its session's line looked at after `look` ms, or when it should have been started.

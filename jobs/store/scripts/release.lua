@@ -6,7 +6,7 @@ local status, fence = unpack(redis.call('HMGET', KEYS[1], 'status', 'fence'))
 if fence == ARGV[2] and status == 'queued' then return 1 end
 if fence ~= ARGV[2] or status ~= 'running' then return -1 end
 set_status(ARGV[1], status, 'queued')
-redis.call('HSET', KEYS[1], 'lease', 0)
+redis.call('HSET', KEYS[1], 'lease', 0, 'ready', now_ms())
 redis.call('HINCRBY', KEYS[1], 'handed_back', 1)
 if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'calls', ARGV[4]) end
 redis.call('ZADD', tag .. ':pending', now_ms() + ARGV[3], ARGV[1])

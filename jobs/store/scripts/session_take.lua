@@ -11,6 +11,7 @@ if status ~= 'running' or held ~= job_fence then return {'stale'} end
 local line = tag .. ':line:' .. id
 if not redis.call('ZSCORE', line, job_id) then
   join_line(id, job_id)
+  redis.call('HSET', tag .. ':job:' .. job_id, 'session', id)
   touch_session(id)
 elseif redis.call('PTTL', KEYS[1]) < ttl / 2 then
   touch_session(id)
