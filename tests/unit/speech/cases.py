@@ -8,6 +8,8 @@ import msgspec
 from speech.segmentation import Segment, Segmenter
 
 _CORPUS = Path(__file__).parent / "corpus"
+FILES = sorted(path.stem for path in _CORPUS.glob("*.toml"))
+"""The files of the corpus. Each is one case of a test: hundreds of their texts take longer to report than to part."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,9 +38,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def load(*names: str) -> list[Case]:
     """The cases of these files, of all of them if none is named."""
-    paths = [_CORPUS / f"{name}.toml" for name in names] or sorted(_CORPUS.glob("*.toml"))
     cases: list[Case] = []
-    for path in paths:
+    for path in [_CORPUS / f"{name}.toml" for name in names or FILES]:
         file = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File)
         cases += (
             msgspec.structs.replace(case, language=case.language or file.language, file=path.stem) for case in file.case

@@ -104,18 +104,19 @@ def test_plain_words_are_unchanged(text: str, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["ko", "en"])
-@pytest.mark.parametrize("case", cases.load(), ids=lambda case: case.text[:24])
-def test_saying_it_twice_changes_nothing(case: cases.Case, language: str) -> None:
-    once = spoken(case.text, language)
-    assert spoken(once, language) == once
-    assert not any(digit in once for digit in "0123456789")
+@pytest.mark.parametrize("file", cases.FILES)
+def test_saying_it_twice_changes_nothing(file: str, language: str) -> None:
+    for case in cases.load(file):
+        once = spoken(case.text, language)
+        assert spoken(once, language) == once
+        assert not any(digit in once for digit in "0123456789"), once
 
 
 _WRITTEN = st.text("0123456789 .,:/-~–+=%°C$₩€#@&()시분개명일월년번원kgAPIamst\n٣²", max_size=40)
 
 
 @given(text=_WRITTEN | st.text(max_size=40), language=st.sampled_from(["ko", "en"]))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 def test_it_says_something_about_any_text(text: str, language: str) -> None:
     assert isinstance(spoken(text, language), str)
 
