@@ -53,18 +53,17 @@ PUBLIC = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("host", PRIVATE)
 @pytest.mark.parametrize("form", ["http://{}/", "HTTPS://{}:8443/hook?x=1#y"])
-def test_private_addresses_are_refused(host: str, form: str) -> None:
-    said = STRICT.objection(form.format(host))
-    assert said is not None
-    assert "private" in said or "not a URL" in said or "cannot be" in said
+def test_private_addresses_are_refused(form: str) -> None:
+    for host in PRIVATE:
+        said = STRICT.objection(form.format(host))
+        assert said is not None, host
+        assert "private" in said or "not a URL" in said or "cannot be" in said, host
 
 
-@pytest.mark.parametrize("host", PUBLIC)
 @pytest.mark.parametrize("form", ["http://{}", "https://{}:8443/hook?x=1"])
-def test_public_ones_and_names_are_not(host: str, form: str) -> None:
-    assert STRICT.objection(form.format(host)) is None
+def test_public_ones_and_names_are_not(form: str) -> None:
+    assert {host: STRICT.objection(form.format(host)) for host in PUBLIC} == dict.fromkeys(PUBLIC)
 
 
 NO_URLS = [
@@ -122,9 +121,8 @@ NO_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", NO_URLS)
-def test_what_is_no_url_to_call_is_refused(url: str) -> None:
-    assert STRICT.objection(url)
+def test_what_is_no_url_to_call_is_refused() -> None:
+    assert [url for url in NO_URLS if not STRICT.objection(url)] == []
 
 
 def test_an_objection_reads_after_the_words_the_url() -> None:
@@ -145,9 +143,8 @@ def test_ports_of_other_services_are_refused_wherever_they_are() -> None:
         assert policy.objection(f"http://127.0.0.1:{port}/") is None
 
 
-@pytest.mark.parametrize("address", [host.strip("[]") for host in PRIVATE])
-def test_what_a_resolver_may_not_answer(address: str) -> None:
-    assert not STRICT.allows(address)
+def test_what_a_resolver_may_not_answer() -> None:
+    assert [host for host in PRIVATE if STRICT.allows(host.strip("[]"))] == []
 
 
 @pytest.mark.parametrize(
