@@ -1,5 +1,6 @@
 """Language tags: how callers write them, and the one of a service's that is meant."""
 
+import re
 from collections.abc import Iterable
 
 _USUAL = {
@@ -17,20 +18,24 @@ _SAME = (
     frozenset({"zh-tw", "zh-hant", "zh-hant-tw"}),
 )
 """Two vendors, or two services of one, write these differently."""
+_BESIDES = re.compile(r"-[a-z]{4}(?=-|$)|-[a-z0-9]-.*")
+"""Script, extensions and private use: `ko-Kore-KR`, `en-US-u-hc-h12`."""
 
 
 def resolved(language: str, offered: Iterable[str]) -> str | None:
     """The one of `offered` that `language` means; `None` if there is none.
 
     The same tag, whatever its case and separators; another spelling of it; the usual one of a bare language, or the
-    first of it that is offered.
+    first of it that is offered; else the same without what no service tells apart.
     """
-    wanted = language.replace("_", "-").lower()
+    wanted = language.strip().replace("_", "-").lower()
     by_tag = {tag.lower(): tag for tag in offered}
     same = next((group for group in _SAME if wanted in group), frozenset({wanted}))
     for tag in (wanted, *sorted(same)):
         if tag in by_tag:
             return by_tag[tag]
+    if (plain := _BESIDES.sub("", wanted)) != wanted and plain:
+        return resolved(plain, by_tag.values())
     if "-" in wanted:
         return None
     usual = _USUAL.get(wanted, "").lower()

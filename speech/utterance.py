@@ -59,13 +59,13 @@ def named(name: str, able: SpeakingCapabilities) -> Voice | None:
 def fitting(name: str, language: str, able: SpeakingCapabilities) -> tuple[str, str]:
     """The voice of that name, and the tag in which it speaks the language, if need be with its own accent.
 
-    If it does not: no voice, which is the language's default one, and the language as it is.
+    If it does not: no voice, which is the default one of the language or, if need be, of its usual accent.
     """
     voice = named(name, able) if name else None
-    if voice is not None:
-        for wanted in (language, language.partition("-")[0]):
-            if tag := languages.resolved(wanted, voice.languages):
-                return voice.name, tag
+    for found, offered in ((voice.name, voice.languages) if voice else ("", ()), ("", able.languages)):
+        for wanted in (language, language.replace("_", "-").partition("-")[0]):
+            if tag := languages.resolved(wanted, offered):
+                return found, tag
     return "", language
 
 

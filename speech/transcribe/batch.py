@@ -97,7 +97,10 @@ class TranscribeBatch:
         return await self._amazon.run(work)
 
     async def _ended(self, name: str) -> Any:
-        """The job when it has succeeded. Raises `errors.BadAudio` or `errors.Unavailable` with why it failed."""
+        """The job when it has succeeded and says where its document is.
+
+        Raises `errors.BadAudio` or `errors.Unavailable` with why it failed, `errors.MalformedAnswer`.
+        """
         wait = self._first_s
         while True:
             await asyncio.sleep(wait)
@@ -105,7 +108,7 @@ class TranscribeBatch:
             answer = await self._call("transcribe", "get_transcription_job", TranscriptionJobName=name)
             job = answer.get("TranscriptionJob", {})
             match job.get("TranscriptionJobStatus"):
-                case "COMPLETED":
+                case "COMPLETED" if "TranscriptFileUri" in job.get("Transcript", {}):
                     return job
                 case "FAILED":
                     reason = str(job.get("FailureReason", "no reason was given"))[:300]

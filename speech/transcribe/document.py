@@ -52,10 +52,12 @@ class _Document(msgspec.Struct):
 async def fetched(uri: str, *, provider: str) -> bytes:
     """The document, from the signed address that its job names. Raises a class of `speech.errors`."""
     import aiohttp
+    from yarl import URL
 
     limits = aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=_CONNECT_S)
     try:
-        async with aiohttp.ClientSession(timeout=limits, trust_env=True) as session, session.get(uri) as response:
+        signed = URL(uri, encoded=True)  # in any other spelling its signature would not fit
+        async with aiohttp.ClientSession(timeout=limits, trust_env=True) as session, session.get(signed) as response:
             if response.status != 200:
                 detail = f"the transcript is not where its job says: HTTP status {response.status}"
                 raise errors.Unavailable(detail, provider=provider)

@@ -17,7 +17,6 @@ from speech.service import Partial, Segment
 
 PROVIDER = "transcribe"
 _STRING = 7
-_LANGUAGE = "LanguageCode"
 
 
 def _header(name: str, value: str) -> bytes:
@@ -36,6 +35,32 @@ def audio_event(chunk: bytes) -> bytes:
     prelude = struct.pack(">II", 16 + len(_HEADERS) + len(chunk), len(_HEADERS))
     message = prelude + struct.pack(">I", crc32(prelude)) + _HEADERS + chunk
     return message + struct.pack(">I", crc32(message))
+
+
+class _Item(msgspec.Struct, rename="pascal"):
+    stable: bool | None = None
+    confidence: float | None = None
+
+
+class _Alternative(msgspec.Struct, rename="pascal"):
+    transcript: str
+    items: tuple[_Item, ...] | None = None
+
+
+class _Result(msgspec.Struct, rename="pascal"):
+    is_partial: bool
+    start_time: float
+    end_time: float
+    alternatives: tuple[_Alternative, ...] = ()
+    language_code: str | None = None
+
+
+class _Transcript(msgspec.Struct, rename="pascal"):
+    results: tuple[_Result, ...]
+
+
+class _TranscriptEvent(msgspec.Struct, rename="pascal"):
+    transcript: _Transcript
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,16 +87,15 @@ class FrameReader:
         self._buffer.add_data(data)
         try:
             for event in self._buffer:
-                body = msgspec.json.decode(event.payload, type=dict[str, Any])
                 headers = event.headers
                 if headers.get(":message-type") != "event":
+                    body = msgspec.json.decode(event.payload, type=dict[str, Any])
                     code = str(headers.get(":exception-type") or headers.get(":error-code") or "")
                     raise _failure(code, str(body.get("Message") or body.get("message") or ""))
                 if headers.get(":event-type") == "TranscriptEvent":
-                    for result in body["Transcript"]["Results"]:
-                        if result["Alternatives"]:
-                            yield _heard(result)
-        except (ParserError, msgspec.DecodeError, LookupError, TypeError):
+                    told = msgspec.json.decode(event.payload, type=_TranscriptEvent)
+                    yield from (_heard(result) for result in told.transcript.results if result.alternatives)
+        except (ParserError, ValueError):
             raise errors.MalformedAnswer("a frame of the stream cannot be read", provider=PROVIDER) from None
 
 
@@ -82,16 +106,16 @@ def _failure(code: str, message: str) -> errors.SpeechError:
     return meant(code, message, provider=PROVIDER)
 
 
-def _heard(result: dict[str, Any]) -> Heard:
-    best = result["Alternatives"][0]
-    items = best.get("Items", ())
-    language = result.get(_LANGUAGE, "")
-    if result["IsPartial"]:
-        stable = sum(1 for item in items if item.get("Stable"))
+def _heard(result: _Result) -> Heard:
+    best = result.alternatives[0]
+    items = best.items or ()
+    language = result.language_code or ""
+    if result.is_partial:
+        stable = sum(1 for item in items if item.stable)
         stability = stable / len(items) if items else None
-        return Heard(result=Partial(text=best["Transcript"], stability=stability), language=language)
-    words = tuple(item["Confidence"] for item in items if item.get("Confidence") is not None)
+        return Heard(result=Partial(text=best.transcript, stability=stability), language=language)
+    words = tuple(item.confidence for item in items if item.confidence is not None)
     segment = Segment(
-        text=best["Transcript"], start_s=result["StartTime"], end_s=result["EndTime"], confidence=confidence(words)
+        text=best.transcript, start_s=result.start_time, end_s=result.end_time, confidence=confidence(words)
     )
     return Heard(result=segment, language=language, words=words)

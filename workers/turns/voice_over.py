@@ -12,6 +12,7 @@ from jobs.job import JobError
 from speech import errors, spoken
 from speech.service import AudioFormat, AudioPart, Spoken, Utterance
 from speech.storage import AudioStorage
+from speech.text import sayable
 from speech.utterance import fitting
 from workers import sounds
 from workers.narrator import Narrator
@@ -173,11 +174,12 @@ class VoiceOver:
             rate=manner.rate,
             urgent=track.index == 0,
         )
+        if not sayable(utterance.text):
+            track.end()  # there is nothing to be heard, and nothing wrong
+            return
         try:
             async with self._places:
                 await self._synthesize(track, sound, utterance)
-        except errors.BadText:
-            pass  # there is no word in it: nothing to be heard, and nothing wrong
         except (errors.SpeechError, AudioTooLong) as error:
             track.error = JobError.of(error)
             track.add(sound.end(error=error.code))

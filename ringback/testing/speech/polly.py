@@ -43,6 +43,7 @@ REFUSALS: dict[Fault, tuple[int, str, str]] = {
         "This voice does not support one of the selected engines in this region",
     ),
     "bad_request": (400, "ValidationException", "1 validation error detected: Value '{text}' at 'text' is not valid"),
+    "bad_text": (400, "InvalidSsmlException", "Invalid SSML request"),
     "unauthorized": (403, "UnrecognizedClientException", "The security token included in the request is invalid."),
     "forbidden": (403, "AccessDeniedException", "User is not authorized to perform: polly:SynthesizeSpeech"),
 }

@@ -17,6 +17,7 @@ Fault = Literal[
     "cut",  # closes the connection after `fault_after` chunks of audio, or results
     "stall",  # silence from then on
     "no_engine",  # Polly: the voice does not have the engine, in this region
+    "bad_text",  # Polly: 400 InvalidSsmlException
     "empty",  # Polly: a response without audio
     "failed",  # Transcribe batch: the job ends as FAILED
     "no_document",  # Transcribe batch: what TranscriptFileUri names is not there

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ringback.testing.speech import transcribe
 from ringback.testing.speech.script import Fault, SpeechScript
 from ringback.testing.speech.server import SpeechServer
 from speech import errors
@@ -225,6 +226,16 @@ async def test_what_goes_wrong_with_a_batch(fault: Fault, batch: Listener, speec
     await speech_server.wait_until(lambda: not recordings(speech_server), what="the recording is deleted")
     started = [request for request in speech_server.received if request.operation == "StartTranscriptionJob"]
     assert len(started) == 1, "callers retry"
+
+
+@pytest.mark.parametrize("job", [{}, {"TranscriptionJobStatus": "COMPLETED"}, {"TranscriptionJobStatus": "ODD"}])
+async def test_a_job_of_another_shape(
+    job: dict[str, Any], batch: Listener, speech_server: SpeechServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcribe, "status", lambda *_: {"TranscriptionJob": job})
+    with pytest.raises(errors.MalformedAnswer):
+        await hear(batch, Recording(audio=tone(1)))
+    await speech_server.wait_until(lambda: not recordings(speech_server), what="the recording is deleted")
 
 
 async def test_a_bucket_that_cannot_be_used(batch: Listener, speech_server: SpeechServer) -> None:

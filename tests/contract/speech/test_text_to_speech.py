@@ -98,11 +98,15 @@ async def test_what_is_no_voice_of_the_language_is_told_with_those_that_are(
     [
         ("Seoyeon", "ko-KR", ("Seoyeon", "ko-KR")),
         ("seoyeon", "ko", ("Seoyeon", "ko-KR")),
-        ("Seoyeon", "en", ("", "en")),
+        ("Seoyeon", "en", ("", "en-US")),
+        ("Amy", "en-CA", ("Amy", "en-GB")),
+        ("Seoyeon", "zh-TW", ("", "cmn-CN")),
+        ("", "es-AR", ("", "es-ES")),
+        ("", "tlh", ("", "tlh")),
         ("Amy", "en-US", ("Amy", "en-GB")),
         ("Kajal", "hi", ("Kajal", "hi-IN")),
-        ("Nobody", "ko", ("", "ko")),
-        ("", "ko", ("", "ko")),
+        ("Nobody", "ko", ("", "ko-KR")),
+        ("", "ko", ("", "ko-KR")),
     ],
 )
 async def test_a_voice_that_speaks_the_language(name: str, language: str, expected: tuple[str, str]) -> None:

@@ -129,6 +129,14 @@ async def test_one_sentence_cannot_be_spoken(
     assert len([r for r in speech_server.received if LAST in str(r.body)]) == 4
 
 
+async def test_a_sentence_that_is_refused_is_no_silence(streaming: Impatient, speech_server: SpeechServer) -> None:
+    speech_server.enqueue(SpeechScript(fault="bad_text"), about=LAST)
+    turn = await streaming.turn(session(streaming), "voice", tone(), WAV)
+    *_, last = turn.job["output"]["sentences"]
+    assert ("audio" in last, last["error"]["code"]) == (False, "bad_text")
+    assert len([r for r in speech_server.received if LAST in str(r.body)]) == 1, "it would be refused again"
+
+
 async def test_a_voice_that_is_slower_than_it_is_patient_for_is_heard_to_its_end(
     streaming: Impatient, speech_server: SpeechServer
 ) -> None:

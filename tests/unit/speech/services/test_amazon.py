@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
+from aiohttp import web
 
 from jobs.routes import Quota
+from ringback.testing.loopback import LoopbackServer
 from ringback.testing.speech import transcribe
+from ringback.testing.vendors import eventstream
 from speech import errors
 from speech.amazon.errors import meant
 from speech.amazon.limiter import ProcessLimiter
@@ -119,3 +122,44 @@ def test_frames_in_any_cut_and_of_any_kind() -> None:
     for damaged in (b"\0" * 40, stream[:50] + b"\xff" + stream[51:]):
         with pytest.raises(errors.MalformedAnswer):
             list(FrameReader().read(damaged))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"[]",
+        b"{}",
+        b'{"Transcript":null}',
+        b'{"Transcript":{"Results":[1]}}',
+        b'{"Transcript":{"Results":[{"IsPartial":true,"StartTime":0,"EndTime":1,"Alternatives":["a"]}]}}',
+        b'{"Transcript":{"Results":[{"IsPartial":false,"StartTime":"0","EndTime":1,"Alternatives":[{"Transcript":"a"}]}]}}',
+        b'{"Transcript":{"Results":[{"IsPartial":false,"StartTime":0,"EndTime":1,"Alternatives":[{"Transcript":5}]}]}}',
+        b'{"Transcript":{"Results":[{"IsPartial":false,"StartTime":0,"EndTime":1,"Alternatives":[{"Transcript":"\xff"}]}]}}',
+    ],
+)
+def test_results_that_are_none(told: bytes) -> None:
+    with pytest.raises(errors.MalformedAnswer):
+        list(FrameReader().read(eventstream.event("TranscriptEvent", told)))
+
+
+def test_results_without_what_they_need_not_have() -> None:
+    result = b'{"IsPartial":false,"StartTime":0,"EndTime":1,"Alternatives":[{"Transcript":"a","Items":null}]}'
+    told = b'{"Transcript":{"Results":[' + result + b',{"IsPartial":true,"StartTime":0,"EndTime":1}]}}'
+    (heard,) = FrameReader().read(eventstream.event("TranscriptEvent", told))
+    assert (heard.result.text, heard.language, heard.words) == ("a", "", ())
+
+
+async def test_a_document_is_fetched_by_its_very_address() -> None:
+    class Bucket(LoopbackServer):
+        path = ""
+
+        async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+            self.path = request.raw_path
+            return web.Response(body=b"{}")
+
+    with Bucket() as bucket:
+        signed = "/a%2Fb/c.json?X-Amz-Security-Token=a%2Fb%2Bc%3D%3D&X-Amz-Credential=k%2F20261121&x=%20"
+        assert await document.fetched(bucket.url + signed, provider="test") == b"{}"
+        assert bucket.path == signed
+    with pytest.raises(errors.ConnectionFailed):
+        await document.fetched("", provider="test")
