@@ -15,7 +15,7 @@ up: $(VENV)/.run
 	$(BIN)/ringback up $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -20,6 +20,9 @@ from ringback import embedded
 SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 KEY_SECRET = "pepper0123456789abcdef0123456789"
 
+_NOT_FROM_OUTSIDE = ("RINGBACK_", "AWS_", "OPENAI_", "ANTHROPIC_", "PYTHONDONTWRITEBYTECODE")
+"""Beginnings of names of variables. Without bytecode every one of hundreds of starts would compile all it imports."""
+
 
 def eventually(condition: Callable[[], Any], *, timeout: float = 20.0, what: str = "") -> Any:
     """The first truthy value of `condition()`. Raises `AssertionError` after `timeout` seconds."""
@@ -106,7 +109,7 @@ class Stack:
         self.store_spec = embedded.prepare(home)
         self.store = self._start_store()
         self.env = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("RINGBACK_", "AWS_", "OPENAI_", "ANTHROPIC_"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(_NOT_FROM_OUTSIDE)},
             "RINGBACK_REDIS_URL": self.store_spec.url,
             "RINGBACK_DATA_DIR": str(home),
             "RINGBACK_API_KEYS": "off",

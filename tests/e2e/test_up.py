@@ -27,7 +27,7 @@ ANGRY = "주문한 지 3주나 지났는데 도대체 왜 안 와요?! 주문번
 
 def environment(**variables: str) -> dict[str, str]:
     """Ours and the vendors' variables are left out: a fresh machine."""
-    ours = ("RINGBACK_", "AWS_", "GEMINI_", "GOOGLE_", "ANTHROPIC_", "OPENAI_")
+    ours = ("RINGBACK_", "AWS_", "GEMINI_", "GOOGLE_", "ANTHROPIC_", "OPENAI_", "PYTHONDONTWRITEBYTECODE")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return clean | {"AWS_SHARED_CREDENTIALS_FILE": os.devnull + "/none"} | variables
 
