@@ -1,8 +1,10 @@
 """Secrets and content planted all over a real run, in good requests and bad, turn up in no line of its logs."""
 
+import itertools
 import secrets
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -80,16 +82,21 @@ async def test_the_logs_of_a_run_hold_no_secret_and_no_content(
             "metadata": {"ticket": planted["metadata"], planted["metadata"]: 1},
             "callback": {"url": f"{callback_inbox.url}/{planted['path']}?token={planted['token in a query']}"},
         }
-        once = {"Idempotency-Key": f"{planted['idempotency']} {secrets.token_hex(4)}", "Prefer": "wait=20"}
-        return request(f"{url}/v1/jobs", method="POST", body=body | fields, headers=authorized | once)
+        once = {"Idempotency-Key": f"{planted['idempotency']} {secrets.token_hex(4)}", "Prefer": "wait=60"}
+        return request(f"{url}/v1/jobs", method="POST", body=body | fields, headers=authorized | once, timeout=90)
 
     vendor_server.script(Script(deltas=(f"{planted['answer']} ", "끝")))
     good = [submit(model) for model in MODELS]
     schema = {"type": "object", "required": [planted["schema"]]}
     failed = [submit("openai/gpt-4o", input={"prompt": planted["prompt"], "schema": schema})]
+
+    def meet(fault: Fault, model: str) -> Reply:
+        return submit(model, input={"prompt": f"{planted['prompt']}, {fault}!"})
+
     for fault in FAULTS:
-        vendor_server.script(Script(deltas=(planted["answer"], planted["answer"]), fault=fault))
-        failed += [submit(model) for model in MODELS]
+        vendor_server.script(Script(deltas=(planted["answer"], planted["answer"]), fault=fault), about=f"{fault}!")
+    with ThreadPoolExecutor(len(MODELS) * len(FAULTS)) as callers:
+        failed += callers.map(meet, *zip(*itertools.product(FAULTS, MODELS), strict=True))
     bad = refused(url, submit, authorized, planted)
 
     assert [reply.json["status"] for reply in good] == ["succeeded"] * len(MODELS)
