@@ -36,7 +36,7 @@ FALLIBLE = [
 ]
 """Those of which a request can be wrong; any text may stand for an id."""
 Check = Callable[..., bool | None]
-EXAMPLES = 30
+EXAMPLES = 12
 """Requests for each operation, as documented and not."""
 CHECKS: list[Check] = [
     not_a_server_error,

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from jobs import errors, event
 from jobs.event import TERMINAL_NAMES
-from jobs.job import Callback, Deadline, JobEvent, TerminalStatus, view
+from jobs.job import Callback, Deadline, JobEvent, Priority, TerminalStatus, view
 from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Connection
@@ -66,6 +66,8 @@ class Protocol(RuleBasedStateMachine):
         self.posted: dict[str, Posted] = {}
         self.pushed: list[tuple[str, int, str]] = []
         """What the gateway that listens must have been told since it was last asked."""
+        self.hinted: set[str] = set()
+        """Jobs that were let in by the end of others since it was last asked."""
         self.counter = itertools.count()
 
     def call(self, call: Coroutine[Any, Any, T]) -> T:
@@ -196,7 +198,7 @@ class Protocol(RuleBasedStateMachine):
         fence = max(job.fence - behind, 0)
         over = view(job.spec, status="cancelled", attempt=job.attempt, ended_ms=now_ms())
         delivery = callback_of(over)
-        call = self.store.end(fence, over, delivery=delivery, required="queued")
+        call = self.store.end(fence, over, delivery=delivery, required="queued", ready=self.note_hint)
         if job.status == "queued" and fence == job.fence:
             self.note_end(job, "cancelled", self.call(call), delivery)
         elif job.status == "cancelled" and fence == job.fence:
@@ -328,7 +330,7 @@ class Protocol(RuleBasedStateMachine):
         over = ended(claim, status)
         delivery = callback_of(over)
         before = [event.text_delta("the rest")] * rest
-        call = self.store.end(claim.fence, over, delivery=delivery, events=before)
+        call = self.store.end(claim.fence, over, delivery=delivery, events=before, ready=self.note_hint)
         if job.over:
             if claim.fence == job.fence and status == job.status:
                 assert self.call(call) == len(job.log)
@@ -340,8 +342,13 @@ class Protocol(RuleBasedStateMachine):
             return
         last = self.call(call)
         if twice:
-            assert self.call(self.store.end(claim.fence, over, delivery=delivery, events=before)) == last
+            again = self.store.end(claim.fence, over, delivery=delivery, events=before, ready=self.note_hint)
+            assert self.call(again) == last
         self.note_end(job, status, last, delivery, rest)
+
+    def note_hint(self, job_id: str, priority: Priority) -> None:
+        assert priority == "normal"
+        self.hinted.add(job_id)
 
     def note_end(
         self, job: Known, status: TerminalStatus, last: int, delivery: NewDelivery | None, rest: int = 0
@@ -476,7 +483,7 @@ def test_no_order_of_calls_breaks_the_protocol(settings: Settings) -> None:
     run_state_machine_as_test(
         OnThisStore,
         settings=hypothesis.settings(
-            max_examples=50,
+            max_examples=30,
             stateful_step_count=50,
             deadline=None,
             report_multiple_bugs=False,
