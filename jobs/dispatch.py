@@ -5,6 +5,7 @@ The only module besides the workers that knows Celery.
 
 import queue
 import threading
+import time
 from typing import Any
 
 import structlog
@@ -26,6 +27,9 @@ QUEUES: dict[Priority, str] = {"high": "jobs.high", "normal": "jobs.normal", "lo
 """In the order in which workers look at them."""
 
 _UNSENT_LIMIT = 10_000
+KEPT_S = 5.0
+"""So long a hint that cannot be sent is kept; then sweepers send another one."""
+_AGAIN_S = 0.1
 _ID = "{id}"
 """Stands for the job's id in a message that is made once for all jobs."""
 _log = structlog.get_logger(__name__)
@@ -120,29 +124,35 @@ class Dispatch:
     def __init__(self, app: Celery) -> None:
         """`app` as `celery_app` makes it. The thread starts with the first hint."""
         self._app = app
-        self._unsent: queue.Queue[tuple[str, Priority] | None] = queue.Queue(_UNSENT_LIMIT)
+        self._unsent: queue.Queue[tuple[str, Priority, float] | None] = queue.Queue(_UNSENT_LIMIT)
         self._thread: threading.Thread | None = None
 
     def send(self, job_id: str, priority: Priority) -> None:
-        """Sends the hint that this job is ready, soon and at most once; never blocks and never fails."""
+        """Sends the hint that this job is ready, as soon as the broker takes it; never blocks and never fails."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._send_all, name="dispatch", daemon=True)
             self._thread.start()
         try:
-            self._unsent.put_nowait((job_id, priority))
+            self._unsent.put_nowait((job_id, priority, time.monotonic() + KEPT_S))
         except queue.Full:
             _log.warning("hint_dropped", job_id=job_id, reason="broker too slow")
 
     def _send_all(self) -> None:
         producer: Any = None
         while (hint := self._unsent.get()) is not None:
-            job_id, priority = hint
-            try:
-                producer = producer or self._app.amqp.Producer(self._app.connection_for_write())
-                _publish(self._app, producer, job_id, priority)
-            except Exception as error:  # noqa: BLE001  # whatever the transport raises, the sweeper hints again
-                producer = None
-                _log.warning("hint_not_sent", job_id=job_id, error=type(error).__name__)
+            job_id, priority, latest = hint
+            sent, reason = False, "too late"
+            # Without a connection those that have waited too long for it are not worth a try: each takes a while.
+            while not sent and (producer or time.monotonic() < latest):
+                try:
+                    producer = producer or self._app.amqp.Producer(self._app.connection_for_write())
+                    _publish(self._app, producer, job_id, priority)
+                    sent = True
+                except Exception as error:  # noqa: BLE001  # whatever the transport raises, the sweeper hints again
+                    producer, reason = None, type(error).__name__
+                    time.sleep(_AGAIN_S)
+            if not sent:
+                _log.warning("hint_not_sent", job_id=job_id, reason=reason)
 
     def depth(self) -> int:
         """Hints that wait in the broker's queues, all priorities together. Blocks: call it in a thread.

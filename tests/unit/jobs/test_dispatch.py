@@ -96,6 +96,27 @@ def test_a_broker_that_is_away_is_in_nobodys_way(stack: Stack, dispatch: Dispatc
     eventually(arrives)
 
 
+def test_a_hint_that_cannot_be_sent_is_kept_for_a_moment(stack: Stack, dispatch: Dispatch) -> None:
+    dispatch.send("job_before", "normal")
+    eventually(lambda: dispatch.depth() == 1)
+    stack.kill_store()
+    dispatch.send("job_meanwhile", "normal")
+    stack.restart_store()
+    eventually(lambda: "job_meanwhile" in hints(stack, QUEUES["normal"]))
+
+
+def test_hints_are_not_kept_for_long(dispatch: Dispatch, stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack.kill_store()
+    monkeypatch.setattr(dispatch_module, "KEPT_S", 0.2)
+    for n in range(100):
+        dispatch.send(f"job_{n}", "normal")
+    monkeypatch.setattr(dispatch_module, "KEPT_S", 60.0)
+    dispatch.send("job_after", "normal")
+    eventually(dispatch._unsent.empty, what="what is too old has been dropped")
+    stack.restart_store()
+    eventually(lambda: hints(stack, QUEUES["normal"]) == ["job_after"])
+
+
 def test_more_hints_than_can_wait_are_dropped(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch_module, "_UNSENT_LIMIT", 5)
     stack.store.send(signal.SIGSTOP)
