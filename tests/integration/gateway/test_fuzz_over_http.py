@@ -14,7 +14,7 @@ from tests.unit.gateway.test_fuzz import headers, requests, values
 
 ANSWERS_S = 10.0
 THOROUGH = settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,

@@ -68,7 +68,7 @@ def played(one: Chunks, through: list[list[str]], *, direct: bool) -> bytes:
     return b"".join(sent)
 
 
-@settings(max_examples=500, deadline=None, derandomize=True, database=None)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(through=attempts, direct=st.booleans(), ends=st.sampled_from(["stop", "length", "broken", "filtered"]))
 def test_no_gap_no_repeat_no_lie(
     through: list[list[str]], direct: bool, ends: Literal["stop", "length", "broken", "filtered"]

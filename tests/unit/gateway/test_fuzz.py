@@ -12,7 +12,7 @@ from gateway.app import Gateway
 from prompts import registry
 
 THOROUGH = settings(
-    max_examples=250,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     database=None,

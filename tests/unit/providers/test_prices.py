@@ -171,7 +171,7 @@ PRICED = _priced()
     st.floats(0, 1),
     st.floats(0, 1),
 )
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=150, deadline=None)
 def test_all_models_cost_the_same_as_by_the_lists_own_arithmetic(
     model: tuple[str, str, str], sent: int, answered: int, cached: float, reasoning: float
 ) -> None:

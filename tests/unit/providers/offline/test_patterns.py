@@ -45,7 +45,7 @@ def test_patterns_that_start_with_anything_are_told(pattern: str) -> None:
         Rules([(pattern, "")])
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_entry_of_the_lexicon_is_found_by_its_first_character(data: st.DataObject) -> None:
     find, _ = data.draw(st.sampled_from(ENTRIES))

@@ -173,7 +173,7 @@ _ANGER = st.sampled_from(
 _NAMES = st.sampled_from(["김철수", "홍길동", "갤럭시", "다이슨", "강남점", "SAMSUNG", "Marcus", "O'Brien", "Hamilton"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(_FACT, _ANGER, _NAMES), max_size=25), st.sampled_from([" ", "  ", "\n", ". "]))
 @example(["씨발", '"a"', "3일", "fuck"], " ")
 def test_every_fact_survives_between_whatever_anger(words: list[str], gap: str) -> None:
@@ -192,7 +192,7 @@ def test_every_fact_survives_between_whatever_anger(words: list[str], gap: str) 
             assert word in softened
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.text(max_size=200))
 def test_any_text_gets_some_text(text: str) -> None:
     softened = soften(text).text
