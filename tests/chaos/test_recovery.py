@@ -9,6 +9,7 @@ import pytest
 from ringback.testing.script import Script
 from ringback.testing.vendors.server import VendorServer
 from tests.chaos.faults import Plan
+from tests.integration.workers.floor import key_of
 from tests.stack import Process, Stack, eventually, request
 
 DRAIN_S = 2.0
@@ -25,16 +26,15 @@ def begun(stack: Stack, vendors: VendorServer) -> tuple[str, Process]:
     """The URL of a job that gets no further on the worker that runs it, and that worker. There is another one."""
     vendors.enqueue(Script(deltas=("half ", "way "), fault="stall", fault_after=1))
     vendors.script(Script(deltas=("all ", "of ", "it")))
+    keys = ("sk-one", "sk-other")
+    workers = {key: stack.worker(RINGBACK_DRAIN_S=f"{DRAIN_S:g}", OPENAI_API_KEY=key) for key in keys}
     gateway = stack.gateway()
-    runs = stack.worker(RINGBACK_DRAIN_S=f"{DRAIN_S:g}")
-    stack.wait_ready(gateway)
+    stack.wait_ready(gateway, workers=2)
     body = {"type": "generate", "input": {"prompt": "x"}, "model": "openai/gpt-4o"}
     reply = request(f"{gateway}/v1/jobs", method="POST", body=body)
     assert reply.status == 202, reply.body
     eventually(lambda: vendors.received, what="the vendor is asked")
-    stack.worker()
-    stack.wait_ready(gateway, workers=2)
-    return f"{gateway}/v1/jobs/{reply.json['id']}", runs
+    return f"{gateway}/v1/jobs/{reply.json['id']}", workers[key_of(vendors.received[0])]
 
 
 def ended(url: str) -> None:

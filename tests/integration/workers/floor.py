@@ -8,9 +8,15 @@ import msgspec
 from redis import Redis
 
 from jobs.store import keys
+from ringback.testing.script import Received
 from tests.stack import Process, Reply, Stack, eventually, request
 
 LEASE_S = 2.0
+
+
+def key_of(received: Received) -> str:
+    """The API key of the worker that sent this request to OpenAI."""
+    return received.headers["authorization"].removeprefix("Bearer ")
 
 
 class Floor(Stack):
@@ -34,6 +40,12 @@ class Floor(Stack):
         process = self.begin_worker(**env)
         self.wait_workers(sum(worker.exit_code is None for worker in self._workers))
         return process
+
+    def start_workers(self, count: int, **env: str) -> dict[str, Process]:
+        """So many that consume already, by the API keys that they send to OpenAI; no others may live."""
+        made = {f"sk-worker-{n}": self.begin_worker(OPENAI_API_KEY=f"sk-worker-{n}", **env) for n in range(count)}
+        self.wait_workers(count)
+        return made
 
     def wait_workers(self, count: int) -> None:
         """Returns once so many workers have proved that they consume; they must be all that live."""

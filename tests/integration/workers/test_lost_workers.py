@@ -10,7 +10,7 @@ from jobs.store import keys
 from ringback.testing.inbox import CallbackInbox
 from ringback.testing.script import Script
 from ringback.testing.vendors.server import VendorServer
-from tests.integration.workers.floor import Floor
+from tests.integration.workers.floor import Floor, key_of
 from tests.stack import SECRET, eventually
 
 MODEL = "openai/gpt-4o"
@@ -37,10 +37,9 @@ def one_end(floor: Floor, job_id: str) -> None:
 def test_a_killed_workers_job_is_finished_by_another(
     floor: Floor, vendor_server: VendorServer, callback_inbox: CallbackInbox
 ) -> None:
-    victim = floor.start_worker()
+    workers = floor.start_workers(2)
     job_id = begun(floor, vendor_server, callback=callback_inbox.url)
-    floor.start_worker()
-    victim.stop(signal.SIGKILL)
+    workers[key_of(vendor_server.received[0])].stop(signal.SIGKILL)
     job = floor.ended(job_id)
     assert (job["status"], job["attempt"], job["output"]) == ("succeeded", 2, {"text": WHOLE.text})
     names = floor.names(job_id)
@@ -58,10 +57,9 @@ def test_a_drained_worker_hands_its_job_to_the_next(
     floor: Floor, vendor_server: VendorServer, callback_inbox: CallbackInbox
 ) -> None:
     # Longer than the poll of the queue that is under way when it is told to stop, and that may still take a hint.
-    leaving = floor.start_worker(RINGBACK_DRAIN_S="2")
+    workers = floor.start_workers(2, RINGBACK_DRAIN_S="2")
     job_id = begun(floor, vendor_server, callback=callback_inbox.url)
-    floor.start_worker()
-    assert leaving.stop() == 0
+    assert workers[key_of(vendor_server.received[0])].stop() == 0
     job = floor.ended(job_id)
     assert (job["status"], job["attempt"], floor.text(job_id)) == ("succeeded", 2, WHOLE.text)
     one_end(floor, job_id)
@@ -92,12 +90,12 @@ def test_a_drained_worker_finishes_what_it_can(
 def test_a_worker_that_slept_past_its_lease_changes_nothing(
     floor: Floor, vendor_server: VendorServer, callback_inbox: CallbackInbox
 ) -> None:
-    sleeper = floor.start_worker()
+    workers = floor.start_workers(2)
     vendor_server.enqueue(Script(deltas=("late ",) * 20, delta_s=0.1, fault="stall", fault_after=20))
     vendor_server.script(WHOLE)
     job_id = floor.submit(MODEL, callback=callback_inbox.url)
     eventually(lambda: "text.delta" in floor.names(job_id))
-    floor.start_worker()
+    sleeper = workers[key_of(vendor_server.received[0])]
     sleeper.send(signal.SIGSTOP)
     job = floor.ended(job_id)
     log = floor.log(job_id)
@@ -130,14 +128,12 @@ def test_a_worker_that_slept_alone_goes_on_with_its_job(floor: Floor, vendor_ser
 def test_a_job_that_kills_its_workers_stops_itself(
     floor: Floor, vendor_server: VendorServer, callback_inbox: CallbackInbox
 ) -> None:
-    env = {"RINGBACK_MAX_ATTEMPTS": "2", "RINGBACK_LEASE_S": "1"}
+    workers = floor.start_workers(3, RINGBACK_MAX_ATTEMPTS="2", RINGBACK_LEASE_S="1")
     vendor_server.script(STALLED)
-    victim = floor.start_worker(**env)
     job_id = floor.submit(MODEL, callback=callback_inbox.url)
     for attempt in (1, 2):
         eventually(lambda n=attempt: len(vendor_server.received) == n, what=f"attempt {attempt}")  # type: ignore[misc]
-        victim.stop(signal.SIGKILL)
-        victim = floor.start_worker(**env)
+        workers.pop(key_of(vendor_server.received[-1])).stop(signal.SIGKILL)
     job = floor.ended(job_id)
     assert (job["status"], job["attempt"], job["error"]["code"]) == ("failed", 2, "attempts_exhausted")
     assert len(vendor_server.received) == 2

@@ -86,8 +86,7 @@ def test_doubled_and_senseless_hints_harm_nothing(floor: Floor, vendor_server: V
 
 
 def test_two_workers_share_the_load(floor: Floor, vendor_server: VendorServer) -> None:
-    for _ in range(2):
-        floor.start_worker(RINGBACK_WORKER_SLOTS="2")
+    floor.start_workers(2, RINGBACK_WORKER_SLOTS="2")
     vendor_server.script(Script(first_s=30))
     jobs = [floor.submit("openai/gpt-4o") for _ in range(5)]
     eventually(lambda: len(vendor_server.received) == 4, what="both are full")
