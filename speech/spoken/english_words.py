@@ -78,6 +78,7 @@ CURRENCIES = {
     "£": ("pound", "pounds", "penny", "pence"),
     "¥": ("yen", "yen", "", ""),
     "₩": ("won", "won", "", ""),
+    "US$": ("US dollar", "US dollars", "cent", "cents"),
 }
 SCALES = {"k": "thousand", "K": "thousand", "M": "million", "B": "billion", "bn": "billion", "T": "trillion"}
 
@@ -102,6 +103,8 @@ WORDS = {
     "approx.": "approximately",
     "w/o": "without",
     "24/7": "twenty-four seven",
+    "50/50": "fifty-fifty",
+    "401(k)": "four oh one k",
     "COVID-19": "COVID nineteen",
 }
 ENDING = ("etc.",)

@@ -27,22 +27,29 @@ _RULES = re.compile(
     rf"(?=[\dA-Za-z₩$€£¥@&#%+×÷=~∼〜→±제(\[*−–-])(?:"
     rf"(?P<email>{patterns.EMAIL})|(?P<url>{patterns.URL})|(?P<site>{patterns.DOMAIN})"
     rf"|(?P<known>(?<![A-Za-z0-9])(?:{_any(korean_words.WORDS)})(?![A-Za-z0-9]))"
-    rf"|{patterns.PHONE}|(?P<date>{patterns.DATE})|(?P<clock>{patterns.CLOCK}{patterns.HALF_DAY}?)"
+    rf"|{patterns.PHONE}|(?P<emergency>(?<![\d,.])11[29](?=에|로|번에|번으로|\s?신고))"
+    rf"|(?P<remembered>(?<![\d.])(?P<one>\d{{1,2}})(?:·(?P<two>\d{{1,2}})(?!\d|\s?(?:{_COUNTERS}))"
+    rf"|\.(?P<three>\d{{1,2}})(?=\s?(?:{korean_words.REMEMBERED}))))"
+    rf"|(?P<date>{patterns.DATE})|(?P<clock>{patterns.CLOCK}{patterns.HALF_DAY}?)"
     rf"|(?P<versions>{patterns.VERSION})|(?P<fraction>{patterns.FRACTION})"
-    rf"|(?P<money>(?P<currency>[₩$€£¥])\s?(?P<amount>{NUMBER})(?:\s?(?P<times>million|billion|trillion|[kKMB](?![A-Za-z])"
+    rf"|(?P<money>{patterns.CURRENCY}(?P<amount>{NUMBER})(?:\s?(?P<times>million|billion|trillion|[kKMB](?![A-Za-z])"
     rf"|[십백천]?[만억조]|천))?)"
-    rf"|(?P<hash>\#(?P<hashed>\d+)(?![A-Za-z0-9]))|(?P<ratio>(?<![\d:])(?P<left>\d+):(?P<right>\d+)(?![\d:]))"
+    rf"|(?P<hash>\#(?P<hashed>\d+)(?![A-Za-z0-9]))|(?P<ratio>(?<![\d:])(?P<left>\d+)(?::|대(?=\d))(?P<right>\d+)(?![\d:대]))"
     rf"|(?P<ordinal>(?P<nth>\d+)(?:st|nd|rd|th)(?![A-Za-z]))"
-    rf"|(?P<letters>(?<![A-Za-z])(?:[A-Z]{{2,6}}(?![A-Za-z])|[A-Z](?=[가-힣]|-?\d))-?(?=(?P<numbered>\d)?))"
-    rf"|(?P<operator>(?:(?<=[\d)])|(?<=[\d)] ))(?P<operation>[+×÷=*])\s*(?=[\d(]))|(?P<to>(?<=\d)[~∼〜]\s?(?=\d))"
+    rf"|(?P<letters>(?<![A-Za-z])(?:[A-Z]{{2,6}}(?![A-Za-z])|[A-Z](?=[가-힣]|-?\d)"
+    rf"|(?:(?<=\d)|(?<=[A-Z]-))[A-Z](?![A-Za-z]))-?(?=(?P<numbered>\d)?))"
+    rf"|(?P<operator>(?:(?<=[\d)])|(?<=[\d)] ))(?P<operation>[+×÷=*xX])\s*(?=[\d(]))"
+    rf"|(?P<to>(?<=[\d가-힣%) ])[~∼〜]\s?(?=[\d₩$€£¥]|오전|오후))"
     rf"|(?P<quantity>{_QUANTITY})"
     r"|(?P<symbol>&\s?|@\s?|\#(?=\w)|%|→\s?|±)"
     r")"
 )
 _WORTHWHILE = re.compile(r"[0-9A-Z０-９@&#%＠＆＃％→±]|www|\.[a-z]|://")
 _DIGITS = re.compile(r"\d+")
+_CODE_AFTER = re.compile(r"(?:번호|코드|[끝뒷앞]\s?자리)(?:는|은|가|이)?:?\s?$")
+_AMOUNT = re.compile(r"\d(?:\s?[가-힣%]{1,4})?(?:\([가-힣]\))?(?:\s반)?\s?$")
 _LAST_NUMBER = re.compile(rf"{NUMBER}$")
-_OPERATIONS = {"+": " 더하기 ", "×": " 곱하기 ", "*": " 곱하기 ", "÷": " 나누기 "}
+_OPERATIONS = {"+": " 더하기 ", "×": " 곱하기 ", "*": " 곱하기 ", "x": " 곱하기 ", "X": " 곱하기 ", "÷": " 나누기 "}
 _SYMBOLS = {"&": " 앤 ", "@": "골뱅이 ", "#": "해시태그 ", "%": "퍼센트", "→": ", ", "±": "플러스마이너스 "}
 _TOP_LEVEL = {"com": "닷컴", "net": "닷넷", "org": "닷오알지"}
 
@@ -126,13 +133,27 @@ def _version(match: re.Match[str]) -> str:
 
 
 def _fraction(match: re.Match[str]) -> str:
-    over, under = int(match["over"]), int(match["under"])
+    over, under = int(match["over"]), int(match["under"].replace(",", ""))
     if patterns.is_day(over, under) and (under > 10 or over >= under):
         return _day(over, under)
     return f"{sino(under)}분의 {sino(over)}"
 
 
+def _emergency(match: re.Match[str]) -> str:
+    return by_digit(match["emergency"])
+
+
+def _remembered(match: re.Match[str]) -> str:
+    """A day in history by its month and day: `6·25` is 육이오."""
+    day = match["two"] or match["three"]
+    return sino(int(match["one"])) + (sino(int(day)) if day in ("10", "11", "12", "20") else by_digit(day))
+
+
 def _money(match: re.Match[str]) -> str:
+    return ("마이너스 " if match["owing"] else "") + _amount(match)
+
+
+def _amount(match: re.Match[str]) -> str:
     name, small = korean_words.CURRENCIES[match["currency"]]
     amount, times = match["amount"], match["times"] or ""
     whole, _, cents = amount.partition(".")
@@ -157,7 +178,8 @@ def _scaled(amount: str, scale: str) -> str:
 
 
 def _hash(match: re.Match[str]) -> str:
-    return f"{read(match['hashed'])}번"
+    hashed = match["hashed"]
+    return f"{by_digit(hashed) if len(hashed) >= patterns.CODE_DIGITS else read(hashed)}번"
 
 
 def _ratio(match: re.Match[str]) -> str:
@@ -183,8 +205,9 @@ def _operator(match: re.Match[str]) -> str:
     return "은 " if number and closed(read(number[0])) else "는 "
 
 
-def _to(_: re.Match[str]) -> str:
-    return "에서 "
+def _to(match: re.Match[str]) -> str:
+    amount = _AMOUNT.search(match.string[max(0, match.start() - 16) : match.start()])
+    return "에서 " if amount else match[0]
 
 
 def _known(match: re.Match[str]) -> str:
@@ -206,6 +229,14 @@ def _quantity(match: re.Match[str]) -> str:
     low, high = match["low"], match["high"]
     label = "제" if match["label"] else ""
     sign = ""
+    if not (unit or counter or scale):
+        before = match.string[max(0, match.start() - 12) : match.start()]
+        if patterns.coded(high):
+            return f"{by_digit(low)} 다시 {by_digit(high)}"
+        if len(low) >= patterns.CODE_DIGITS and low.isdigit() and not high and _CODE_AFTER.search(before):
+            return by_digit(low)
+        if high and before[-1:].isascii() and before[-1:].isalpha():  # B2-15
+            return f"{read(low)} 다시 {read(high)}"
     if match["sign"]:
         sign = "영하 " if unit in ("°", *korean_words.CELSIUS) or counter == "도" else "마이너스 "
     if unit:
@@ -243,6 +274,8 @@ def _with_native(counter: str, match: re.Match[str]) -> bool:
     if counter == "대":
         return not (len(low) == 2 and low.endswith("0"))
     if counter == "번":
+        if match.string[: match.start()].endswith("답은 "):
+            return False
         following = match.string[match.end() : match.end() + 6].lstrip()
         return not following.startswith(tuple(korean_words.LABELLED.split("|")))
     return True
@@ -269,6 +302,8 @@ _HANDLERS: dict[str, Callable[[re.Match[str]], str]] = {
     "url": _url,
     "site": _site,
     "phone": _phone,
+    "emergency": _emergency,
+    "remembered": _remembered,
     "date": _date,
     "clock": _clock,
     "versions": _version,

@@ -51,7 +51,6 @@ UNITS = {
     "MW": "메가와트",
     "kWh": "킬로와트시",
     "V": "볼트",
-    "A": "암페어",
     "mAh": "밀리암페어시",
     "dB": "데시벨",
     "kcal": "킬로칼로리",
@@ -89,7 +88,8 @@ CELSIUS = ("°C", "℃")
 NATIVE = _words(
     "번째 시간 가지 군데 그루 송이 켤레 조각 그릇 방울 봉지 상자 박스 바퀴 걸음 포기"
     " 자루 다발 마리 사람 종류 곳 개 명 살 시 병 잔 권 장 대 번 벌 채 척 통 판 달"
-    " 배 줄 칸 쌍 모금 끼 톨 편 곡 건 팀"
+    " 배 줄 칸 쌍 모금 끼 톨 편 곡 건 팀 정거장 묶음 자리 차례 글자 단어 문장 문제 컵 스푼 큰술 작은술 숟갈 접시"
+    " 캔 팩 알 세트"
 )
 """Counters that take native numerals below 100."""
 
@@ -108,7 +108,11 @@ ATTACHED = ("년대", "년도", "년간", "년", "월", "일")
 LABELLED = "출구|문제|버튼|게이트|항목|창구|버스|국도|트랙|선택|홈|타자|선수|메뉴|을 누|을 선택|으로 연|누르"
 """After these 번 is a number on a label (일 번 출구), else how often (한 번)."""
 
+REMEMBERED = "절|전쟁|운동|혁명|광복|민주화|만세|사변|참전"
+"""Before these two numbers with a point between them are a day in history."""
+
 CURRENCIES = {"₩": ("원", ""), "$": ("달러", "센트"), "€": ("유로", "센트"), "£": ("파운드", "펜스"), "¥": ("엔", "")}
+CURRENCIES["US$"] = CURRENCIES["$"]
 SCALES = {"k": "천", "K": "천", "million": "백만", "M": "백만", "billion": "십억", "B": "십억", "trillion": "조"}
 
 LETTERS = dict(
@@ -160,5 +164,6 @@ WORDS = {
     "B2C": "비투씨",
     "H2O": "에이치투오",
     "CO2": "씨오투",
+    "O2O": "오투오",
     "24/7": "이십사시간 내내",
 }

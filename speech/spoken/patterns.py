@@ -12,8 +12,10 @@ EMAIL = (
 URL = r"(?:https?://|www\.)(?P<host>[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)(?P<path>(?::\d+)?(?:[/?#][!-~]*)?)"
 DOMAIN = rf"(?P<domain>(?<![A-Za-z0-9.@/-]){_HOST})(?P<domainpath>(?:/[!-~]*)?)"
 PHONE = (
-    r"(?P<phone>(?<![A-Za-z0-9-])(?:\+\d{1,3}[ -]\(?\d{1,4}\)?[ -]\d{3,4}[ -]\d{4}|0\d{1,2}[ -]\d{3,4}[ -]\d{4}"
-    r"|\(\d{3}\) ?\d{3}-\d{4}|\d{3}-\d{3,4}-\d{4}|1[5-9]\d\d-\d{4}|\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4})(?![A-Za-z0-9-]))"
+    r"(?P<phone>(?<![A-Za-z0-9-])(?:(?![12]\d{3}-\d{1,2}-\d{1,2}(?!\d))(?=[\d-]{10})\d{1,10}(?:-\d{1,10}){2,6}"
+    r"|\+\d{1,3}[ -]\(?\d{1,4}\)?[ -]\d{3,4}[ -]\d{4}|0\d{1,2}[ -]\d{3,4}[ -]\d{4}"
+    r"|\(\d{3}\) ?\d{3}-\d{4}|(?:1-)?\d{3}-\d{3,4}-\d{4}|1[5-9]\d\d-\d{4}|\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4})"
+    r"(?![A-Za-z0-9-]))"
 )
 DATE = (
     r"(?<![\d.])(?P<year>[12]\d{3})(?:-(?P<m1>\d{1,2})-(?P<d1>\d{1,2})|/(?P<m2>\d{1,2})/(?P<d2>\d{1,2})"
@@ -22,9 +24,14 @@ DATE = (
 CLOCK = r"(?<![\d:])(?P<hour>[01]?\d|2[0-4]):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?(?!\d|:\d)"
 HALF_DAY = r"(?:\s?(?P<half>[AaPp]\.[Mm]\.|[AaPp][Mm])(?![A-Za-z]))"
 VERSION = r"(?<![A-Za-z0-9.])(?:[vV]?(?P<version>\d+(?:\.\d+){2,})|[vV](?P<shortversion>\d+(?:\.\d+)?))(?![A-Za-z0-9])"
-FRACTION = r"(?<![A-Za-z0-9/.,])(?P<over>\d{1,3})/(?P<under>\d{1,4})(?![A-Za-z0-9/])"
+FRACTION = r"(?<![A-Za-z0-9/.,])(?P<over>\d{1,3})/(?P<under>\d{1,3}(?:,\d{3})+|\d{1,4}(?!,\d))(?![A-Za-z0-9/])"
 
 _WIDE = str.maketrans("０１２３４５６７８９％＋－＠＆＃＄￦", "0123456789%+-@&#$₩")
+
+
+CURRENCY = r"(?P<owing>(?<![\w.)\]%-])[-−–])?(?P<currency>US\$|[₩$€£¥])\s?"
+CODE_DIGITS = 4
+"""So many digits at least, and nothing else, are a code behind a word such as "number"."""
 
 
 def narrow(text: str) -> str:
@@ -48,6 +55,11 @@ def host(name: str) -> list[str]:
     """The parts of a host name without `www`."""
     parts = [part for part in name.lower().split(".") if part]
     return parts[1:] if len(parts) > 2 and parts[0] == "www" else parts
+
+
+def coded(high: str | None) -> bool:
+    """Whether what stands behind a hyphen is no end of a range: nobody counts from 5 to 07."""
+    return high is not None and len(high) > 1 and high[0] == "0" and high.isdigit()
 
 
 def sentence_end(path: str) -> str:
