@@ -397,7 +397,7 @@ class JobStore:
 
         `limit` is per shard. Raises `errors.StoreUnavailable`.
         """
-        args = (limit, _ms(3 * HINT_AGAIN_S), _ms(BACKLOG_LOOK_S))
+        args = (limit, _ms(HINT_AGAIN_S), _ms(3 * HINT_AGAIN_S), _ms(BACKLOG_LOOK_S))
         shards = range(self._settings.shards)
         replies = await self._connection.run_many("overdue", (Call(keys.pending(shard), args) for shard in shards))
         return [(reply[i].decode(), reply[i + 1].decode()) for reply in replies for i in range(0, len(reply), 2)]

@@ -12,7 +12,7 @@ from jobs.store.connection import Connection
 from jobs.store.jobs import Accepted, JobStore
 from jobs.store.sessions import Sessions
 from tests.integration.store.conversation import SHARD, arrived, opened, taken, turn_spec
-from tests.integration.store.sample import claimed, ended, now_ms, running, spec
+from tests.integration.store.sample import claimed, ended, lapse, now_ms, running, spec
 
 AHEAD = 4
 """Jobs of one owner that are hinted at once."""
@@ -111,6 +111,21 @@ async def test_the_sweeper_hints_no_one_who_waits(store: JobStore, sessions: Ses
     claim = await claimed(store, first.id)
     await store.end(claim.fence, ended(claim))
     assert await look(store, connection, second) == [second.id], "whose hint got lost"
+
+
+async def test_who_comes_from_a_dead_worker_or_is_let_in_is_hinted_again_soon(
+    store: JobStore, sessions: Sessions, connection: Connection
+) -> None:
+    session = await opened(sessions)
+    (first, _), _ = await submitted(store, session, 2)
+    late = await arrived(store, session, at_ms=now_ms() - 1_000, deadline=Deadline(start_s=0.5))
+    await claimed(store, first.id)
+    await lapse(connection, first.id)
+    assert sorted(await look(store, connection, first, late)) == sorted([first.id, late.id])
+    for job in (first, late):
+        due = await connection.redis.zscore(keys.pending(SHARD), job.id)
+        assert due is not None
+        assert due <= now_ms() + jobs.HINT_AGAIN_S * 1000, "the sweeper that took it may die too"
 
 
 async def test_whoever_waits_too_long_expires_in_time(
