@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +284,15 @@ def test_stdin_can_be_the_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert (done.returncode, done.stderr) == (1, b"ringback: stdin is not valid UTF-8 at byte 0\n")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Commands that are started can be interrupted, also where this run is a job in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_it_at_once_and_without_a_trace() -> None:
     async def idle(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
