@@ -16,7 +16,9 @@ from jobs.store.permits import KEPT_S, Step
 ASK_S = 0.02
 """How often those who wait ask."""
 ANSWER_S = 1.0
-"""So long the store may take to answer."""
+"""So long the store may take to answer,"""
+AWAY_S = 0.25
+"""and so long it is left alone if it did not."""
 RANKS: dict[Priority, int] = {"high": 0, "normal": 1, "low": 2}
 _log = structlog.get_logger(__name__)
 
@@ -108,17 +110,20 @@ class Permits:
             self._stir.clear()
             now = asyncio.get_running_loop().time()
             renew = now - renewed >= KEPT_S / 3
+            if not await self._step(renew=renew):
+                await asyncio.sleep(AWAY_S)
+                continue
             renewed = now if renew else renewed
-            await self._step(renew=renew)
             await self._pause()
 
-    async def _step(self, *, renew: bool) -> None:
+    async def _step(self, *, renew: bool) -> bool:
+        """Tells the store what there is to tell and gives out what it grants. False: it did not answer."""
         steps, self._untold = self._untold, []
         told = len(steps)
         steps += [Step("renew", holder) for holder in self._held] if renew else []
         steps += [Step("want", holder, waiting.rank) for holder, waiting in self._waiting.items()]
         if not steps:
-            return
+            return True
         try:
             async with asyncio.timeout(ANSWER_S):
                 has = await self._store.step(self._target, self._quota, steps)
@@ -126,13 +131,14 @@ class Permits:
             _log.warning("permits_unavailable", target=self._target)
             self._untold = steps[:told] + self._untold
             self._turn_away()
-            return
+            return False
         for step, granted in zip(steps, has, strict=True):
             if step.kind == "want" and granted and step.holder in self._waiting:
                 self._held.add(step.holder)
                 future = self._waiting.pop(step.holder).future
                 if not future.done():
                     future.set_result(None)
+        return True
 
     def _turn_away(self) -> None:
         """Those who do not wait for the store."""
