@@ -79,14 +79,22 @@ class FrameReader:
         from botocore.eventstream import EventStreamBuffer
 
         self._buffer = EventStreamBuffer()
+        self._left = 0
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether all that came are whole frames."""
+        return self._left == 0
 
     def read(self, data: bytes) -> Iterator[Heard]:
         """The results in some frames. Raises what an exception frame says, and `errors.MalformedAnswer`."""
         from botocore.eventstream import ParserError
 
         self._buffer.add_data(data)
+        self._left += len(data)
         try:
             for event in self._buffer:
+                self._left -= event.prelude.total_length
                 headers = event.headers
                 if headers.get(":message-type") != "event":
                     body = msgspec.json.decode(event.payload, type=dict[str, Any])

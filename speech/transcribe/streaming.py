@@ -94,6 +94,8 @@ class TranscribeStreaming:
                         if isinstance(heard.result, Segment):
                             segments.append(heard.result)
                         yield heard.result
+        if not reader.between_frames:
+            raise errors.StreamInterrupted(provider=PROVIDER)
         yield Transcript(
             text=languages.joined([segment.text for segment in segments], language),
             language=language,
@@ -174,13 +176,12 @@ async def _next(iterator: AsyncIterator[bytes]) -> bytes:
 async def _stream(url: str) -> AsyncIterator["ClientConnection"]:
     """A connection to the service. Raises a class of `speech.errors`."""
     from websockets.asyncio.client import connect
-    from websockets.exceptions import InvalidHandshake, InvalidStatus
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
-    connecting = connect(
-        url, open_timeout=CONNECT_S, close_timeout=_CLOSE_S, compression=None, ping_interval=None, max_size=2**20
-    )
     try:
-        socket = await connecting
+        socket = await connect(
+            url, open_timeout=CONNECT_S, close_timeout=_CLOSE_S, compression=None, ping_interval=None, max_size=2**20
+        )
     except InvalidStatus as error:
         response = error.response
         code = response.headers.get("x-amzn-ErrorType", "").partition(":")[0]
@@ -191,6 +192,9 @@ async def _stream(url: str) -> AsyncIterator["ClientConnection"]:
         raise errors.TimedOut("the stream could not be opened in time", provider=PROVIDER) from None
     except (OSError, InvalidHandshake, EOFError) as error:
         raise errors.ConnectionFailed(f"the stream could not be opened: {error}", provider=PROVIDER) from error
+    except WebSocketException as error:  # of an address, or a proxy's, that is none: it repeats it, signature and all
+        detail = f"the stream could not be opened: {type(error).__name__}; its address begins with wss:// or ws://"
+        raise errors.ConnectionFailed(detail, provider=PROVIDER) from None
     try:
         yield socket
     except (GeneratorExit, asyncio.CancelledError):

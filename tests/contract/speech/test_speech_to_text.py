@@ -299,3 +299,12 @@ async def test_a_pause_in_live_audio_is_filled_with_silence(
     speech_server.script(SpeechScript(idle_s=0.1))
     with pytest.raises(errors.TimedOut, match="no new audio"):
         await hear(listener, Recording(audio=pausing(), sample_rate=16_000))
+
+
+async def test_an_address_that_is_none_is_not_told(speech_server: SpeechServer) -> None:
+    service = streaming.TranscribeStreaming(speech_server.url)
+    listener = Listener(id="transcribe", service=service, wired="transcribe-streaming")
+    with pytest.raises(errors.ConnectionFailed, match="ws://") as caught:
+        await hear(listener, Recording(audio=tone(1)))
+    assert "Signature" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -117,6 +117,9 @@ def test_frames_in_any_cut_and_of_any_kind() -> None:
     reader = FrameReader()
     heard = [item for start in range(0, len(stream), 7) for item in reader.read(stream[start : start + 7])]
     assert len(heard) == 3
+    between = [reader.between_frames]
+    list(reader.read(stream[:20]))
+    assert [*between, reader.between_frames] == [True, False]
     with pytest.raises(errors.RateLimited):
         list(FrameReader().read(transcribe.exception("LimitExceededException", "too many")))
     for damaged in (b"\0" * 40, stream[:50] + b"\xff" + stream[51:]):
