@@ -52,9 +52,9 @@ class SessionProtocol(Protocol):
     def turns(self) -> list[Known]:
         return [job for line in self.lines for job in line.unended()]
 
-    async def turn_of(self, job: Known) -> bytes | None:
-        found: bytes | None = await self.connection.redis.hget(keys.job(job.spec.id), "turn")
-        return found
+    async def turns_of(self, jobs: list[Known]) -> dict[str, bytes | None]:
+        found = await self.connection.calls(("HGET", keys.job(job.spec.id), "turn") for job in jobs)
+        return dict(zip((job.spec.id for job in jobs), found, strict=True))
 
     @precondition(lambda self: len(self.there()) < MOST_SESSIONS)
     @rule(shard=st.sampled_from(SHARDS), owner=st.sampled_from(OWNERS))
@@ -144,20 +144,24 @@ class SessionProtocol(Protocol):
     def much_time_passes(self) -> None:
         """All are looked at; leases are held on to. Whoever can go on is hinted or in the backlog of its owner."""
         unleased = [job for job in self.live() if not job.leased]
-        for job in unleased:
-            pending = keys.pending(ids.shard_of(job.spec.id, keys.JOB_PREFIX))
-            self.call(self.connection.call("ZADD", pending, "XX", LONG_AGO, job.spec.id))
+        self.call(
+            self.connection.calls(
+                ("ZADD", keys.pending(ids.shard_of(job.spec.id, keys.JOB_PREFIX)), "XX", LONG_AGO, job.spec.id)
+                for job in unleased
+            )
+        )
         first = [line.unended()[0] for line in self.there() if line.unended()]
-        waiting = {job.spec.id for job in self.turns() if self.call(self.turn_of(job)) == b"session"}
+        before = self.call(self.turns_of(unleased))
         hinted = {job_id for job_id, _ in self.call(self.store.overdue())}
+        after = self.call(self.turns_of(unleased))
         for job in unleased:
-            turn = self.call(self.turn_of(job))
+            turn = after[job.spec.id]
             assert (job.spec.id in hinted) == (turn not in (b"0", b"session")), turn
             if turn == b"session":
                 assert job not in first
                 assert not job.late
                 assert any(job in line.jobs for line in self.there())
-            elif job.spec.id in waiting:
+            elif before[job.spec.id] == b"session":
                 assert job.late or not any(job in line.jobs for line in self.there())
 
     @invariant()
@@ -166,28 +170,24 @@ class SessionProtocol(Protocol):
         self.call(self.compare_lines())
 
     async def compare_lines(self) -> None:
+        turns = await self.turns_of(self.turns())
         for job in (self.jobs[job_id] for job_id in self.hinted):
-            assert (job.status, job.claims, await self.turn_of(job)) == ("queued", [], b"1")
+            assert (job.status, job.claims, turns[job.spec.id]) == ("queued", [], b"1")
             assert any(line.there and line.unended()[0] is job for line in self.lines if job in line.jobs)
         self.hinted.clear()
-        waiting: set[bytes] = set()
-        for line in self.lines:
+        there = self.there()
+        found = await self.connection.calls(("ZRANGE", keys.line(line.spec.id), 0, -1) for line in there)
+        for line, in_store in zip(there, found, strict=True):
             unended = line.unended()
-            turns = [await self.turn_of(job) for job in unended]
-            waiting |= {job.spec.id.encode() for job, turn in zip(unended, turns, strict=True) if turn == b"session"}
-            if not line.there:
-                continue
-            found = await self.connection.redis.zrange(keys.line(line.spec.id), 0, -1)
-            assert [id_.decode() for id_ in found] == [job.spec.id for job in unended]
+            assert [id_.decode() for id_ in in_store] == [job.spec.id for job in unended]
             if unended:
-                assert turns[0] != b"session"
-            for job, turn in list(zip(unended, turns, strict=True))[1:]:
-                assert turn == b"session" or job.late or job.claims
-        kept = [
-            await self.connection.redis.smembers(f"{keys.tag(shard)}:waiting:normal:{owner}")
-            for shard in SHARDS
-            for owner in OWNERS
-        ]
+                assert turns[unended[0].spec.id] != b"session"
+            for job in unended[1:]:
+                assert turns[job.spec.id] == b"session" or job.late or job.claims
+        kept = await self.connection.calls(
+            ("SMEMBERS", f"{keys.tag(shard)}:waiting:normal:{owner}") for shard in SHARDS for owner in OWNERS
+        )
+        waiting = {job_id.encode() for job_id, turn in turns.items() if turn == b"session"}
         assert set().union(*kept) == waiting
 
 
@@ -198,7 +198,7 @@ def test_no_order_of_calls_stops_a_session(settings: Settings) -> None:
     run_state_machine_as_test(
         OnThisStore,
         settings=hypothesis.settings(
-            max_examples=15,
+            max_examples=10,
             stateful_step_count=50,
             deadline=None,
             report_multiple_bugs=False,
