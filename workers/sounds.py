@@ -103,6 +103,8 @@ def duration_s(sound: Sound, spoken: Spoken) -> float | None:
     """How long the audio is; `None` where that cannot be told. Decodes it if need be: for a thread."""
     if spoken.duration_s is not None:
         return spoken.duration_s
+    if spoken.requests > 1:
+        return None  # several files, one behind the other: their decoders stop at the end of the first
     import soundfile
 
     try:
