@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from amazon.bridge import Bridge
@@ -18,36 +18,23 @@ READ_S = 300.0
 class Clients:
     """The clients that one of ours needs. Makes no threads and no clients before the first call."""
 
-    def __init__(
-        self, *, calls: int, read_s: float = READ_S, prepare: Callable[[Any], None] = lambda client: None
-    ) -> None:
-        """Up to `calls` at once, each with a thread and a connection while it lasts; `prepare` gets each new client."""
-        self._calls, self._read_s, self._prepare = calls, read_s, prepare
+    def __init__(self, *, calls: int) -> None:
+        """Up to `calls` at once, each with a thread and a connection while it lasts."""
+        self._calls = calls
         self._bridge = Bridge(calls)
         self._making = threading.Lock()
-        self._clients: dict[tuple[str, str], Any] = {}
-        """By service and region; empty: the region that boto3 finds."""
+        self._clients: dict[str, Any] = {}
 
-    def client(self, service: str, region: str = "") -> Any:
-        """In a thread: boto3's client, such as `polly`. Raises `Failure` as `made` does, and what boto3 raises."""
+    def client(self, service: str) -> Any:
+        """In a thread: boto3's client, such as `s3`. Raises `Failure` as `made` does, and what boto3 raises."""
         with self._making:
-            if (service, region) not in self._clients:
-                self._clients[service, region] = self._made(service, region)
-            return self._clients[service, region]
-
-    def region(self, service: str) -> str:
-        """That of its clients that name none; a profile's is known once there is one."""
-        if (client := self._clients.get((service, ""))) is not None:
-            return str(client.meta.region_name)
-        return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+            if service not in self._clients:
+                self._clients[service] = self._made(service)
+            return self._clients[service]
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, in a thread; cancelling closes its connection."""
         return await self._bridge.run(work)
-
-    def iterate(self, work: Callable[[], Generator[T, None, None]]) -> AsyncIterator[T]:
-        """What `work` yields or raises, in a thread; cancelling and closing end its connection."""
-        return self._bridge.iterate(work)
 
     async def aclose(self) -> None:
         """Ends all calls and closes the clients."""
@@ -56,12 +43,11 @@ class Clients:
         for client in clients.values():
             client.close()
 
-    def _made(self, service: str, region: str) -> Any:
+    def _made(self, service: str) -> Any:
         from amazon.connections import announce
 
-        client = made(service, region=region, calls=self._calls, connect_s=CONNECT_S, read_s=self._read_s)
+        client = made(service, calls=self._calls, connect_s=CONNECT_S, read_s=READ_S)
         announce(client)
-        self._prepare(client)
         return client
 
 

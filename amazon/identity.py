@@ -10,7 +10,9 @@ from amazon.clients import session
 class Identity:
     """Credentials that are kept fresh, and the region. Nothing is looked for before it is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, region: str = "") -> None:
+        """`region`: instead of the one that boto3 finds."""
+        self._region = region
         self._session: Any = None
         self._credentials: Any = None
 
@@ -34,7 +36,7 @@ class Identity:
         return frozen, self._session.region_name
 
     def _find(self) -> None:
-        found = session()
+        found = session(self._region)
         credentials = found.get_credentials()
         if credentials is None:
             raise failures.Failure("uncredentialed", failures.NO_CREDENTIALS)

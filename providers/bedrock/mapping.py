@@ -16,9 +16,8 @@ PROVIDER = "bedrock"
 
 
 def request(ask: Ask) -> dict[str, Any]:
-    """The arguments of `converse` and `converse_stream`."""
-    arguments: dict[str, Any] = {
-        "modelId": ask.model,
+    """The body of Converse and ConverseStream."""
+    body: dict[str, Any] = {
         # Bedrock wants the roles to alternate: what one side says in a row is one message there.
         "messages": [
             {"role": role, "content": [block for message in row for block in _content(message)]}
@@ -26,7 +25,7 @@ def request(ask: Ask) -> dict[str, Any]:
         ],
     }
     if ask.system and not ask.system.isspace():
-        arguments["system"] = [{"text": ask.system}]
+        body["system"] = [{"text": ask.system}]
     settings = {
         "temperature": ask.settings.temperature,
         "maxTokens": ask.settings.max_tokens,
@@ -34,7 +33,7 @@ def request(ask: Ask) -> dict[str, Any]:
         "stopSequences": list(ask.settings.stop) or None,
     }
     if given := {name: value for name, value in settings.items() if value is not None}:
-        arguments["inferenceConfig"] = given
+        body["inferenceConfig"] = given
     # Converse has no choice "none". Tools must be there, though, if the conversation holds calls and results: then the
     # model may still call one.
     if ask.tools and (ask.tool_choice != "none" or _has_tool_parts(ask)):
@@ -43,13 +42,13 @@ def request(ask: Ask) -> dict[str, Any]:
             | ({"description": tool.description} if tool.description else {})
             for tool in ask.tools
         ]
-        arguments["toolConfig"] = {"tools": [{"toolSpec": spec} for spec in specs]}
+        body["toolConfig"] = {"tools": [{"toolSpec": spec} for spec in specs]}
         if ask.tool_choice == "required":
-            arguments["toolConfig"]["toolChoice"] = {"any": {}}
+            body["toolConfig"]["toolChoice"] = {"any": {}}
     if ask.output_schema is not None and (enforceable := schema.enforceable(ask.output_schema)) is not None:
         definition = {"name": "answer", "schema": msgspec.json.encode(enforceable).decode()}
-        arguments["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
-    return arguments
+        body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": definition}}}
+    return body
 
 
 def _has_tool_parts(ask: Ask) -> bool:

@@ -28,6 +28,7 @@ _CLASSES: dict[str, type[errors.SpeechError]] = {
     "enginenotsupported": errors.Unsupported,
     "invalidsamplerate": errors.Unsupported,
     "nosuchbucket": errors.BadRequest,
+    "badrequest": errors.BadRequest,
 }
 """By the kind of failure."""
 

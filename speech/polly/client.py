@@ -149,10 +149,10 @@ class PollySpeech:
     async def _spoken(self, arguments: Mapping[str, Any], said: Said) -> AsyncGenerator[bytes | int, None]:
         """The audio of one request, and first how many characters it costs."""
         with translated(PROVIDER, said.text):
-            async with self._calls.post(_PATH, msgspec.json.encode(arguments), texts=(said.text,)) as response:
-                yield int(response.headers.get(_CHARACTERS, len(said.text)))
+            async with self._calls.post(_PATH, msgspec.json.encode(arguments), texts=(said.text,)) as reply:
+                yield int(reply.header(_CHARACTERS) or len(said.text))
                 empty = True
-                while data := await response.content.read(_READ):
+                while data := await reply.some(_READ):
                     empty = False
                     yield data
         if empty:

@@ -5,13 +5,14 @@ Source: docs.aws.amazon.com/transcribe/latest/dg/streaming-websocket.html
 
 import struct
 from collections.abc import Iterator
-from typing import Any
 from zlib import crc32
 
 import msgspec
 
+from amazon.eventstream import EventReader
+from amazon.failures import Failure
 from speech import errors
-from speech.amazon.errors import meant
+from speech.amazon.errors import translated
 from speech.recording import confidence
 from speech.service import Partial, Segment
 
@@ -76,42 +77,28 @@ class FrameReader:
     """Reads what the service sends."""
 
     def __init__(self) -> None:
-        from botocore.eventstream import EventStreamBuffer
-
-        self._buffer = EventStreamBuffer()
-        self._left = 0
+        self._events = EventReader()
 
     @property
     def between_frames(self) -> bool:
         """Whether all that came are whole frames."""
-        return self._left == 0
+        return self._events.between_frames
 
     def read(self, data: bytes) -> Iterator[Heard]:
         """The results in some frames. Raises what an exception frame says, and `errors.MalformedAnswer`."""
-        from botocore.eventstream import ParserError
-
-        self._buffer.add_data(data)
-        self._left += len(data)
-        try:
-            for event in self._buffer:
-                self._left -= event.prelude.total_length
-                headers = event.headers
-                if headers.get(":message-type") != "event":
-                    body = msgspec.json.decode(event.payload, type=dict[str, Any])
-                    code = str(headers.get(":exception-type") or headers.get(":error-code") or "")
-                    raise _failure(code, str(body.get("Message") or body.get("message") or ""))
-                if headers.get(":event-type") == "TranscriptEvent":
-                    told = msgspec.json.decode(event.payload, type=_TranscriptEvent)
-                    yield from (_heard(result) for result in told.transcript.results if result.alternatives)
-        except (ParserError, ValueError):
-            raise errors.MalformedAnswer("a frame of the stream cannot be read", provider=PROVIDER) from None
-
-
-def _failure(code: str, message: str) -> errors.SpeechError:
-    # Where Transcribe waited for audio in vain, the recording's source is to blame, not the request.
-    if "no new audio" in message:
-        return errors.TimedOut(message, provider=PROVIDER)
-    return meant(code, message, provider=PROVIDER)
+        with translated(PROVIDER):
+            try:
+                for kind, event in self._events.read(data):
+                    if kind == "TranscriptEvent":
+                        told = msgspec.convert(event, _TranscriptEvent)
+                        yield from (_heard(result) for result in told.transcript.results if result.alternatives)
+            except Failure as failure:
+                # Where it waited for audio in vain, the recording's source is to blame, not the request.
+                if "no new audio" in failure.message:
+                    raise errors.TimedOut(failure.detail, provider=PROVIDER) from None
+                raise
+            except msgspec.ValidationError:
+                raise errors.MalformedAnswer("a frame of the stream cannot be read", provider=PROVIDER) from None
 
 
 def _heard(result: _Result) -> Heard:

@@ -135,7 +135,7 @@ def test_blank_texts_are_not_sent() -> None:
 
     body = mapping.request(Ask(model=CLAUDE, system=" ", messages=(message,)))
 
-    assert body == {"modelId": CLAUDE, "messages": [{"role": "user", "content": [{"text": "네?"}]}]}
+    assert body == {"messages": [{"role": "user", "content": [{"text": "네?"}]}]}
 
 
 def test_what_one_side_says_in_a_row_is_one_message() -> None:

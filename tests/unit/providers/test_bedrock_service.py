@@ -1,4 +1,4 @@
-"""Bedrock's errors, configuration and connections, through boto3."""
+"""Bedrock's errors, configuration and connections."""
 
 import asyncio
 import datetime as dt
@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from amazon import clients
+from amazon import calls
 from providers import errors
 from providers.bedrock.client import BedrockService
 from providers.service import Answer, Delta, Metered, Tool, ToolCall
@@ -74,6 +74,8 @@ TEXT = event("contentBlockDelta", contentBlockIndex=0, delta={"text": "네."})
         ("internalServerException", errors.Unavailable),
         ("modelStreamErrorException", errors.Unavailable),
         ("validationException", errors.BadRequest),
+        ("modelTimeoutException", errors.TimedOut),  # which the API's description does not list for streams
+        ("brandNewException", errors.Unavailable),
     ],
 )
 async def test_errors_in_mid_stream(aws: pytest.MonkeyPatch, code: str, expected: type[errors.ProviderError]) -> None:
@@ -84,15 +86,6 @@ async def test_errors_in_mid_stream(aws: pytest.MonkeyPatch, code: str, expected
             await anext(items)
 
     assert type(caught.value) is expected
-
-
-@pytest.mark.parametrize("code", ["modelTimeoutException", "brandNewException"])
-async def test_errors_in_mid_stream_that_boto3_does_not_know(aws: pytest.MonkeyPatch, code: str) -> None:
-    """It keeps neither their code nor their message."""
-    raw = Raw(chunked(TEXT, eventstream.exception(code, b'{"message":"So it is."}')))
-    async with served(raw, aws) as service:
-        with pytest.raises(errors.Unavailable):
-            await collect(service, ASK)
 
 
 async def test_an_error_frame_without_a_type(aws: pytest.MonkeyPatch) -> None:
@@ -302,7 +295,7 @@ async def test_opening_a_connection_has_a_limit(aws: pytest.MonkeyPatch) -> None
         await reader.read()
         writer.close()
 
-    aws.setattr(clients, "CONNECT_S", 0.2)
+    aws.setattr(calls, "CONNECT_S", 0.2)
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     aws.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"https://127.0.0.1:{port}")  # whose TLS never begins
