@@ -12,7 +12,7 @@ from jobs.store import keys
 from jobs.store.sessions import Sessions
 from tests.integration.store.conversation import candidate, session_spec, turn_spec
 from tests.integration.store.model import Known
-from tests.integration.store.sample import now_ms
+from tests.integration.store.sample import callback_of, ended, now_ms
 from tests.integration.store.test_protocol import ANY, CALLBACKS, OWNERS, SELDOM, SHARDS, Protocol
 
 MOST_TURNS = 7
@@ -92,12 +92,21 @@ class SessionProtocol(Protocol):
             self.touched.add(made.id)
 
     @precondition(lambda self: any(line.unended() for line in self.there()))
-    @rule(which=ANY)
-    def claim_the_first(self, which: int) -> None:
+    @rule(which=ANY, ends=st.booleans(), twice=st.booleans())
+    def run_the_first(self, which: int, ends: bool, twice: bool) -> None:
         lines = [line for line in self.there() if line.unended()]
         job = lines[which % len(lines)].unended()[0]
         self.touched.add(job.spec.id)
         self.note_claim(job, twice=False)
+        if not ends or not job.claims:
+            return
+        claim = job.claims[-1]
+        if claim.fence == job.fence:
+            over = ended(claim, "succeeded")
+            delivery = callback_of(over)
+            for _ in range(1 + twice):
+                last = self.call(self.store.end(claim.fence, over, delivery=delivery, ready=self.note_hint))
+            self.note_end(job, "succeeded", last, delivery)
 
     @precondition(lambda self: self.turns())
     @rule(which=ANY)
