@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import re
 from collections import deque
@@ -32,17 +31,23 @@ class _Script(NamedTuple):
     sha: str
 
 
-@functools.cache
-def _script(name: str) -> _Script:
-    """The script after those parts of the prelude that it uses: each part costs every call a microsecond."""
+def _assembled() -> dict[str, _Script]:
+    """Each script after those parts of the prelude that it uses: each part costs every call a microsecond."""
     first, *parts = (_SCRIPTS / "prelude.lua").read_text().split("\n\n")
-    source = (_SCRIPTS / f"{name}.lua").read_text()
-    for part in reversed(parts):
-        functions = re.findall(r"^local function (\w+)", part, re.MULTILINE)
-        if any(re.search(rf"\b{function}\(", source) for function in functions):
-            source = f"{part}\n\n{source}"
-    source = f"{first}\n\n{source}"
-    return _Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    functions = {part: re.findall(r"^local function (\w+)", part, re.MULTILINE) for part in parts}
+    scripts: dict[str, _Script] = {}
+    for path in _SCRIPTS.glob("*.lua"):
+        source = path.read_text()
+        for part in reversed(parts):
+            if any(f"{function}(" in source for function in functions[part]):
+                source = f"{part}\n\n{source}"
+        source = f"{first}\n\n{source}"
+        scripts[path.stem] = _Script(source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    return scripts
+
+
+_scripts = _assembled()
+"""Read when the process starts: an upgrade changes the files under those that still run."""
 
 
 Command = tuple[str | bytes | int, ...]
@@ -175,7 +180,7 @@ class Connection:
 
         Raises `errors.StoreUnavailable`.
         """
-        source, sha = _script(script)
+        source, sha = _scripts[script]
         batch: list[Command] = [("EVALSHA", sha, 1, call.key, *call.args) for call in calls]
         if then:
             batch.append(then)
