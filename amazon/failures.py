@@ -77,7 +77,7 @@ def told(texts: Iterable[str] = ()) -> Iterator[None]:
     For the same reason some do without the error of boto3 as their cause.
     """
     import urllib3.exceptions
-    from botocore import eventstream, exceptions, parsers
+    from botocore import exceptions, parsers
 
     try:
         yield
@@ -99,7 +99,7 @@ def told(texts: Iterable[str] = ()) -> Iterator[None]:
         raise Failure("unreachable", disclosable(str(error), texts)) from error
     except urllib3.exceptions.HTTPError as error:  # from the body of a stream, which botocore hands over as it is
         raise Failure("interrupted") from error
-    except (eventstream.ParserError, parsers.ResponseParserError, ValueError, LookupError):
+    except (parsers.ResponseParserError, ValueError, LookupError):
         # The latter two are what botocore's parsers come across.
         raise Failure("malformed") from None
     except exceptions.BotoCoreError as error:

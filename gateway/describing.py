@@ -30,7 +30,8 @@ def parameter(place: str, name: str, description: str, schema: Schema | None = N
 
 
 WAIT = parameter("header", "Prefer", "`wait=N`: answer with the ended job if it ends within N seconds (at most 60)")
-"""A parameter of what makes jobs."""
+"""This and the following: parameters of what makes jobs."""
+IDEMPOTENCY_KEY = parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255})
 
 
 def operation(operation_id: str, summary: str, responses: Schema, **more: Any) -> Schema:

@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from gateway.deliveries import Replayed, ReplayRequest
-from gateway.describing import REF, WAIT, Schema, answer, operation, parameter, ref
+from gateway.describing import IDEMPOTENCY_KEY, REF, WAIT, Schema, answer, operation, parameter, ref
 from gateway.health import Health
 from gateway.openai.completion import ChatCompletion
 from gateway.openai.models import Model, ModelList
@@ -143,7 +143,7 @@ def _paths(prompts: Registry) -> Schema:
         {"202": accepted, "200": answer(job, "Ended within the time that `Prefer: wait` gave it")},
         requestBody={"required": True, "content": {"application/json": {"schema": ref("JobRequest")}}},
         parameters=[
-            parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
+            IDEMPOTENCY_KEY,
             WAIT,
         ],
     )
@@ -312,9 +312,7 @@ def _openai_paths() -> Schema:
         "Answer a conversation, as OpenAI does",
         {"200": completion, "4XX": error, "500": error, "502": error, "503": error, "504": error},
         requestBody={"required": True, "content": {"application/json": {"schema": ref("ChatRequest")}}},
-        parameters=[
-            parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255})
-        ],
+        parameters=[IDEMPOTENCY_KEY],
     )
     listing = operation(
         "list_models", "List models", {"200": answer(ref("ModelList"), "What can be named"), "4XX": error, "503": error}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.describing import WAIT, Schema, answer, operation, parameter, ref
+from gateway.describing import IDEMPOTENCY_KEY, WAIT, Schema, answer, operation, parameter, ref
 from jobs.job import METADATA_LIMIT
 from prompts import audio
 from prompts.registry import Registry
@@ -59,7 +59,7 @@ def _operation(name: str, summary: str, content: Schema, *query: tuple[str, str]
         requestBody={"required": True, "content": content},
         parameters=[
             parameter("path", "session_id", "The session's id"),
-            parameter("header", "Idempotency-Key", "The same key and body get the same job", {"maxLength": 255}),
+            IDEMPOTENCY_KEY,
             WAIT,
             *(parameter("query", field, f"With a recording as the body. {what}") for field, what in query),
         ],

@@ -110,6 +110,8 @@ class BedrockService:
         if not model:
             raise errors.BadRequest("the model has no name", provider=PROVIDER)
         calls = self._to(region)
+        path = f"/model/{quote(model, safe='')}/{operation}"
+        body = msgspec.json.encode(mapping.request(ask))
         with translated(ask):
             try:
                 await calls.ready()
@@ -118,8 +120,6 @@ class BedrockService:
                     raise
                 what = f"{region!r}, after the model's @, is no region"
                 raise errors.ModelNotFound(what, provider=PROVIDER) from failure
-            path = f"/model/{quote(model, safe='')}/{operation}"
-            body = msgspec.json.encode(mapping.request(ask))
             async with calls.post(path, body, texts=tuple(reason.texts(ask))) as reply:
                 yield reply
 
